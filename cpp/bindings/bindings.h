@@ -1,0 +1,9 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+// One binding file per subject. Conversion, GIL and lifetime only; no algorithms here.
+void bind_base(pybind11::module_& m);
+void bind_mil(pybind11::module_& m);
+void bind_engine(pybind11::module_& m);
+void bind_train(pybind11::module_& m);

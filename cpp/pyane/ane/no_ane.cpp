@@ -1,0 +1,14 @@
+#include "pyane/ane/ane_device.h"
+#include "pyane/base/error.h"
+
+// Stands in for ane_device.mm where there is no Objective-C runtime to reach the engine through.
+
+namespace pyane::ane {
+
+std::string unavailable_reason() {
+  return "no Apple Neural Engine: this build of pyane is not for macOS. Use device=\"emulator\"";
+}
+
+std::shared_ptr<Device> create_device() { throw AneUnavailableError(unavailable_reason()); }
+
+}  // namespace pyane::ane

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+
+namespace pyane {
+
+/// Threads used for evaluation, including the caller: PYANE_NUM_THREADS if set, else the physical
+/// cores this process may use. One pool for the process.
+int num_threads();
+
+/// @throws ShapeError  when `n` < 1. Takes effect for the next parallel_for.
+void set_num_threads(int n);
+
+/// Runs body(i) for every i in [0, n), on the pool and the calling thread, and returns when all are
+/// done. Which thread runs which i is not fixed, so results must not depend on it: split work by
+/// shape, never by thread count.
+///
+/// Re-entrant: from inside a body, and when another caller holds the pool, it runs on the calling
+/// thread alone. The first exception thrown by a body is rethrown here after all have stopped.
+/// Workers spin briefly, then sleep. Safe after fork(): the child starts a pool of its own.
+void parallel_for(std::size_t n, const std::function<void(std::size_t)>& body);
+
+}  // namespace pyane

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pyane/base/dtype.h"
+#include "pyane/base/shape.h"
+#include "pyane/mil/weights.h"
+#include "pyane/surface/surface.h"
+
+// The contract that emulator/ and ane/ both implement. Nothing above it knows which one it has.
+
+namespace pyane {
+
+/// One input or output of a compiled function.
+struct TensorSpec {
+  std::string name;
+  DType dtype = DType::kFp16;
+  Shape shape;
+  std::size_t n_bytes = 0;  ///< Packed size; surfaces may be larger.
+};
+
+/// One binding of surfaces to a kernel. Evaluating is thread-safe between requests, not within one:
+/// a second evaluate of a request that is running waits for the first.
+class Request {
+ public:
+  virtual ~Request() = default;
+  /// Runs the kernel once. @throws EvaluateError
+  virtual void evaluate() = 0;
+};
+
+/// A compiled, loaded function of a model on a device. Inputs and outputs are in alphabetical order
+/// of their names, as the engine orders them (docs/ane_constraints.md, CONSTRAINTS 40).
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  virtual const std::vector<TensorSpec>& inputs() const = 0;
+  virtual const std::vector<TensorSpec>& outputs() const = 0;
+  /// Allocation that every surface of a request should have: the engine wants one size for all of
+  /// them (CONSTRAINTS 38, 39).
+  virtual std::size_t surface_bytes() const = 0;
+  /// Binds surfaces, one per input and output, in their order. The request keeps kernel and
+  /// surfaces alive.
+  /// @throws ShapeError  wrong number of surfaces, or one too small; names tensor and both sizes.
+  virtual std::shared_ptr<Request> bind(std::vector<std::shared_ptr<Surface>> inputs,
+                                        std::vector<std::shared_ptr<Surface>> outputs) = 0;
+  /// Frees what the device holds. Later binds and evaluates throw EvaluateError. Idempotent.
+  virtual void unload() = 0;
+  virtual bool is_loaded() const = 0;
+  virtual const std::string& device_name() const = 0;  ///< "emulator", "ane"
+};
+
+struct CompileOptions {
+  std::string function;  ///< Function of the program; empty: the only one, or "main".
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual const std::string& name() const = 0;  ///< "emulator", "ane"
+  /// @throws MilSyntaxError, MilVerifyError, UnsupportedOpError, BlobError, CompileError
+  virtual std::shared_ptr<Kernel> compile(const mil::Model& model,
+                                          const CompileOptions& options) = 0;
+};
+
+}  // namespace pyane

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "pyane/mil/program.h"
+#include "pyane/mil/weights.h"
+
+// The registry of MIL operations: one record per operation, the only table of them. The verifier
+// checks and infers with it, the emulator's kernels are keyed by it, the Python builder takes
+// parameter names, defaults and result types from it, docs/mil_subset.md is generated from it.
+
+namespace pyane::mil {
+
+class OpContext;
+
+/// Default of an optional input. `Fill{v, n}` is a vector of v whose length depends on the rank of
+/// input `x`: n = 1 or 2 entries per spatial dimension (rank - 2), as for conv's strides and pad.
+struct Fill {
+  std::int64_t value;
+  int per_spatial_dim;
+};
+using Default = std::variant<std::monostate, bool, std::int64_t, double, std::string,
+                             std::vector<std::int64_t>, Fill>;
+
+/// Set of dtypes as bits 1 << static_cast<int>(DType).
+using DTypeSet = std::uint32_t;
+
+struct InputSpec {
+  std::string name;
+  DTypeSet dtypes = 0;  ///< Accepted element types.
+  bool is_required = true;
+  bool is_constant = false;    ///< Must be known before evaluation.
+  bool is_variadic = false;    ///< `values = (a, b, c)`.
+  Default default_value = {};  ///< For optional inputs; monostate: no default, may be absent.
+};
+
+using InferTypes = std::vector<Type> (*)(const OpContext&);
+
+struct OpRecord {
+  std::string name;
+  std::string opset;   ///< First opset that has it: "ios15", ...
+  std::string family;  ///< File of mil/ops it lives in, e.g. "elementwise_binary".
+  std::vector<InputSpec> inputs;
+  InferTypes infer = nullptr;  ///< Result types from operand types and constants.
+  /// Takes its inputs as attributes (const, and the iOS16 constexpr forms).
+  bool inputs_are_attributes = false;
+
+  const InputSpec* find_input(std::string_view input) const;
+};
+
+/// nullptr when there is no such operation.
+const OpRecord* find_op(std::string_view name);
+
+/// Every record, by name.
+const std::vector<const OpRecord*>& all_ops();
+
+/// What an operation's inference (and an emulator kernel, at compile time) may ask about it:
+/// operand types, compile-time values, defaults from the record.
+class OpContext {
+ public:
+  /// One bound input: the type of each operand, and its value when known before evaluation.
+  struct Bound {
+    std::vector<const Type*> types;
+    std::vector<const Constant*> constants;  ///< Same length; nullptr entries for run-time values.
+  };
+
+  OpContext(const Operation& operation, const OpRecord& record, std::string_view source_name);
+
+  /// Used by whoever builds the context (verifier, Python builder).
+  void bind(std::string_view input, Bound bound);
+
+  const Operation& operation() const { return operation_; }
+  const OpRecord& record() const { return record_; }
+
+  bool has(std::string_view input) const;
+  /// Type of a given, non-variadic input.
+  const Type& type(std::string_view input) const;
+  const Shape& dims(std::string_view input) const { return type(input).dims; }
+  DType dtype(std::string_view input) const { return type(input).dtype; }
+  const std::vector<const Type*>& types(std::string_view input) const;
+  /// Value of a given, non-variadic input; nullptr when it is known only at evaluation.
+  const Constant* constant(std::string_view input) const;
+
+  // Compile-time values, with the record's default when the input is absent. They fail() when the
+  // input is given but is not a constant of the right kind.
+  bool boolean(std::string_view input) const;
+  std::int64_t integer(std::string_view input) const;
+  double real(std::string_view input) const;
+  std::string string(std::string_view input) const;
+  std::vector<std::int64_t> integers(std::string_view input) const;
+  std::vector<bool> booleans(std::string_view input) const;
+  /// A normalised axis in [0, rank); negative counts from the end.
+  std::int64_t axis(std::string_view input, std::size_t rank) const;
+
+  /// Throws MilVerifyError: `file:line:col: conv 'name': <message>`.
+  [[noreturn]] void fail(const std::string& message) const;
+
+ private:
+  const Bound* find(std::string_view input) const;
+
+  const Operation& operation_;
+  const OpRecord& record_;
+  std::string_view source_name_;
+  std::vector<std::pair<std::string, Bound>> bound_;
+};
+
+}  // namespace pyane::mil

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pyane/mil/op_set.h"
+#include "pyane/mil/program.h"
+#include "pyane/mil/weights.h"
+
+namespace pyane::mil {
+
+/// Index into VerifiedFunction::values.
+using ValueId = int;
+
+struct VerifiedValue {
+  std::string name;  ///< Empty for an inline literal.
+  Type type;
+  std::shared_ptr<const Constant> constant;  ///< Known before evaluation; nullptr otherwise.
+  int producer = -1;  ///< Index into operations; -1 for parameters, literals.
+};
+
+struct VerifiedInput {
+  const InputSpec* spec;
+  std::vector<ValueId> values;
+};
+
+struct VerifiedOperation {
+  const Operation* operation;
+  const OpRecord* record;
+  std::vector<VerifiedInput> inputs;
+  std::vector<ValueId> outputs;
+};
+
+/// A function whose names are resolved and whose types are inferred and agree with the declared
+/// ones. `const` operations (and inline literals) appear as values with `constant`, not as
+/// operations. Points into the Program it was made from, which must outlive it.
+struct VerifiedFunction {
+  const Function* function;
+  std::vector<VerifiedValue> values;
+  std::vector<ValueId> parameters;
+  std::vector<VerifiedOperation> operations;
+  std::vector<ValueId> outputs;
+  std::string_view source_name;
+
+  /// The context an emulator kernel or rule asks for compile-time values.
+  OpContext context(const VerifiedOperation& operation) const;
+};
+
+/// Checks one function: names are unique and defined before use, operands fit the operation's
+/// record, every declared result type equals the inferred one, outputs exist.
+///
+/// @param weights  nullptr: types are checked, blob contents are not.
+/// @throws MilVerifyError  with the operation and its place.
+/// @throws UnsupportedOpError  for an operation that has no record.
+/// @throws BlobError  for a weight that its file does not hold.
+VerifiedFunction verify(const Program& program, const Function& function,
+                        const WeightFiles* weights);
+
+}  // namespace pyane::mil

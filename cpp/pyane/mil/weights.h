@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "pyane/mil/program.h"
+
+namespace pyane::mil {
+
+/// Bytes that stay valid while `owner` lives: a mapped file, a Python buffer, a vector.
+struct SharedBytes {
+  std::shared_ptr<const void> owner;
+  std::span<const std::byte> bytes;
+};
+
+/// Weight files of a model by the path used in its text ("@model_path/weights/weight.bin").
+using WeightFiles = std::map<std::string, SharedBytes>;
+
+/// MIL text plus its weight files: what Apple's in-memory descriptor takes.
+struct Model {
+  std::string text;
+  WeightFiles weights;
+  std::string source_name = "<text>";  ///< For messages.
+};
+
+/// A value known before evaluation. `data` is row-major, packed as TensorBytes is; empty (with
+/// `is_missing`) for a weight whose file was not given, so that types can be checked without it.
+struct Constant {
+  Type type;
+  std::shared_ptr<const void> owner;
+  std::span<const std::byte> data;
+  std::vector<std::string> strings;  ///< Tensors of strings.
+  bool is_missing = false;
+};
+
+/// Reads `literal`, taking blob references from `files`.
+///
+/// @param files  nullptr: blob references give a constant with `is_missing`.
+/// @throws BlobError  a path not in `files`, or a record that does not hold the declared tensor.
+Constant to_constant(const Literal& literal, const WeightFiles* files);
+
+}  // namespace pyane::mil

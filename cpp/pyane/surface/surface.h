@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace pyane {
+
+/// Smallest allocation the engine accepts for a request's surface: 768 x 16 x 4 bytes.
+/// docs/ane_constraints.md (Orion constraint 4, M4 Max, macOS 26).
+inline constexpr std::size_t kMinSurfaceBytes = 49152;
+
+enum class LockMode : std::uint8_t { kReadOnly, kReadWrite };
+
+/// Memory shared with the device, and with other processes: an IOSurface on macOS, a memfd mapping
+/// elsewhere. Bytes only; shapes belong to whoever binds it. Page-aligned, zero-filled when new.
+///
+/// The address is stable for the surface's life. Locks nest and are counted; on Linux they only
+/// count (memory is coherent), on macOS they are IOSurfaceLock / IOSurfaceUnlock, so code that
+/// forgets one is found by tests here. lock/unlock are thread-safe.
+class Surface {
+ public:
+  virtual ~Surface() = default;
+  Surface(const Surface&) = delete;
+  Surface& operator=(const Surface&) = delete;
+
+  virtual std::byte* data() const = 0;
+  /// Allocated bytes, at least what was asked for and at least kMinSurfaceBytes.
+  virtual std::size_t n_bytes() const = 0;
+  virtual void lock(LockMode mode) = 0;
+  virtual void unlock(LockMode mode) = 0;
+  /// Locks held now.
+  virtual int lock_count() const = 0;
+  /// Linux: the memfd (owned by the surface; dup it to keep it). macOS: IOSurfaceGetID.
+  virtual std::int64_t native_id() const = 0;
+  /// macOS: the IOSurfaceRef; elsewhere nullptr.
+  virtual void* native_handle() const = 0;
+
+ protected:
+  Surface() = default;
+};
+
+/// A new surface of at least `n_bytes`.
+/// @throws Error  when the system has no memory or descriptors left, naming the size asked for.
+std::shared_ptr<Surface> create_surface(std::size_t n_bytes);
+
+/// The surface behind a file descriptor (Linux; duplicated) or IOSurface id (macOS) from another
+/// process or library.
+/// @throws Error  when it is no such thing, or smaller than one page.
+std::shared_ptr<Surface> open_surface(std::int64_t native_id);
+
+/// RAII lock.
+class SurfaceLock {
+ public:
+  SurfaceLock(Surface& surface, LockMode mode) : surface_(surface), mode_(mode) {
+    surface_.lock(mode_);
+  }
+  ~SurfaceLock() { surface_.unlock(mode_); }
+  SurfaceLock(const SurfaceLock&) = delete;
+  SurfaceLock& operator=(const SurfaceLock&) = delete;
+
+ private:
+  Surface& surface_;
+  LockMode mode_;
+};
+
+}  // namespace pyane
