@@ -1,0 +1,45 @@
+"""Files that are replaced whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Opens a file that takes the place of `path` when the block ends without an exception.
+
+    The data go to a temporary file in the same directory, which is synced to the disk and then
+    renamed. Whatever happens, and whenever, `path` holds the old content or the new. A symbolic
+    link is followed: its target is replaced. After an exception the temporary file is gone; after
+    a kill it may stay (`.<name>.<random>.tmp`).
+
+    Raises:
+        OSError: As `open`, `write`, `fsync` and `rename` do.
+    """
+    target = Path(path).resolve()
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        # "x": never into somebody else's file. Mode bits follow the umask, as for any new file.
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    # The rename itself lives in the directory.
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

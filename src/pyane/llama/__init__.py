@@ -1,0 +1,9 @@
+"""Llama 2 on the engine: configuration, weights, layer kernels, forward and backward."""
+
+from __future__ import annotations
+
+from . import checkpoint
+from .config import PRESETS, Config
+from .parameters import Parameters
+
+__all__ = ["PRESETS", "Config", "Parameters", "checkpoint"]
