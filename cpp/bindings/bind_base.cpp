@@ -1,8 +1,97 @@
+#include <pybind11/functional.h>
+#include <pybind11/numpy.h>
+
+#include <string>
+
 #include "bindings.h"
+#include "pyane/base/cpu.h"
+#include "pyane/base/error.h"
+#include "pyane/base/half.h"
+#include "pyane/base/thread_pool.h"
 
 namespace py = pybind11;
 
+namespace {
+
+using FloatArray = py::array_t<float, py::array::c_style>;
+
+// float16 has no C++ type that pybind11 knows, so it is checked by its dtype.
+void check_half(const py::array& array, const char* where, const char* name) {
+  const bool is_half = (array.dtype().kind() == 'f' || array.dtype().kind() == 'u') &&
+                       array.itemsize() == 2 && array.dtype().byteorder() != '>';
+  if (!is_half) {
+    throw pyane::ShapeError(std::string(where) + ": " + name + " must be float16 or uint16, got " +
+                            py::str(py::object(array.dtype())).cast<std::string>());
+  }
+  if ((array.flags() & py::array::c_style) == 0) {
+    throw pyane::ShapeError(std::string(where) + ": " + name + " must be C-contiguous");
+  }
+}
+
+void check_sizes(const py::array& source, const py::array& target, const char* where) {
+  if (source.size() != target.size()) {
+    throw pyane::ShapeError(std::string(where) + ": target must have as many elements as source, " +
+                            std::to_string(source.size()) + ", got " +
+                            std::to_string(target.size()));
+  }
+}
+
+void half_to_float(const py::array& source, FloatArray& target) {
+  check_half(source, "half_to_float", "source");
+  check_sizes(source, target, "half_to_float");
+  const auto* from = static_cast<const pyane::half_bits*>(source.data());
+  float* to = target.mutable_data();
+  const auto n = static_cast<std::size_t>(target.size());
+  const py::gil_scoped_release release;
+  pyane::half_to_float(from, to, n);
+}
+
+void float_to_half(const FloatArray& source, py::array& target) {
+  check_half(target, "float_to_half", "target");
+  check_sizes(source, target, "float_to_half");
+  auto* to = static_cast<pyane::half_bits*>(target.mutable_data());
+  const float* from = source.data();
+  const auto n = static_cast<std::size_t>(source.size());
+  const py::gil_scoped_release release;
+  pyane::float_to_half(from, to, n);
+}
+
+}  // namespace
+
 void bind_base(py::module_& m) {
   auto base = m.def_submodule("base", "Threads and fp16 conversion.");
-  static_cast<void>(base);
+
+  base.def("half_to_float", &half_to_float, py::arg("source").noconvert(),
+           py::arg("target").noconvert(),
+           "Converts float16 (or its bits as uint16) to float32, exactly. C-contiguous arrays of "
+           "equal size that do not overlap.\n\nRaises ShapeError for other sizes or dtypes.");
+  base.def("float_to_half", &float_to_half, py::arg("source").noconvert(),
+           py::arg("target").noconvert(),
+           "Converts float32 to float16 (or its bits as uint16), rounding half to even; too large "
+           "becomes infinity. C-contiguous arrays of equal size that do not overlap.\n\nRaises "
+           "ShapeError for other sizes or dtypes.");
+
+  base.def("num_threads", &pyane::num_threads,
+           "Threads used for evaluation: PYANE_NUM_THREADS, else the physical cores this process "
+           "may use. Raises Error when PYANE_NUM_THREADS is no such number.");
+  base.def("set_num_threads", &pyane::set_num_threads, py::arg("n"),
+           "Sets the number of threads for evaluation. Raises ShapeError when n < 1.");
+  base.def(
+      "isa", [] { return std::string(pyane::isa_name(pyane::active_isa())); },
+      "Instruction set of the hot loops: 'avx512', 'avx2', 'neon' or 'scalar'. PYANE_ISA lowers "
+      "it. Raises Error when PYANE_ISA is not one that this CPU has.");
+  base.def(
+      "set_isa", [](const std::string& name) { pyane::set_isa(name); }, py::arg("name"),
+      "Chooses the instruction set for what is compiled from now on; for tests. Raises Error when "
+      "this CPU does not have it.");
+  // For tests of the pool: Python exceptions travel through it.
+  base.def(
+      "parallel_for",
+      [](std::size_t n, const std::function<void(std::size_t)>& body) {
+        const py::gil_scoped_release release;
+        pyane::parallel_for(n, body);
+      },
+      py::arg("n"), py::arg("body"),
+      "Calls body(i) for every i in range(n) on the thread pool; for tests. The first exception is "
+      "raised again here.");
 }
