@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import checkpoint
 from .config import PRESETS, Config
+from .model import Model
 from .parameters import Parameters
 
-__all__ = ["PRESETS", "Config", "Parameters", "checkpoint"]
+__all__ = ["PRESETS", "Config", "Model", "Parameters", "checkpoint"]
