@@ -1,0 +1,98 @@
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "pyane/base/error.h"
+#include "pyane/base/thread_pool.h"
+
+using pyane::parallel_for;
+
+namespace {
+
+void test_every_index_once() {
+  for (const int threads : {1, 2, 4, 3}) {
+    pyane::set_num_threads(threads);
+    for (const std::size_t n : {0, 1, 2, 3, 17, 1000}) {
+      std::vector<int> seen(n, 0);  // Not atomic: each index belongs to one thread.
+      parallel_for(n, [&](std::size_t i) { ++seen[i]; });
+      for (const int count : seen) CHECK(count == 1);
+    }
+  }
+}
+
+void test_exceptions() {
+  pyane::set_num_threads(4);
+  for (int round = 0; round < 50; ++round) {
+    CHECK_THROWS(std::runtime_error, parallel_for(100, [](std::size_t i) {
+                   if (i % 7 == 3) throw std::runtime_error("body");
+                 }));
+    std::atomic<int> n{0};
+    parallel_for(100, [&](std::size_t) { ++n; });
+    CHECK(n == 100);
+  }
+  CHECK_THROWS(pyane::ShapeError, pyane::set_num_threads(0));
+}
+
+void test_nesting_and_concurrent_callers() {
+  pyane::set_num_threads(4);
+  std::atomic<int> n{0};
+  parallel_for(8, [&](std::size_t) { parallel_for(8, [&](std::size_t) { ++n; }); });
+  CHECK(n == 64);
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&] {
+      for (int round = 0; round < 200; ++round) parallel_for(16, [&](std::size_t) { ++n; });
+    });
+  }
+  // Resizing while others use the pool.
+  for (int round = 0; round < 20; ++round) {
+    pyane::set_num_threads(1 + round % 4);
+    parallel_for(4, [&](std::size_t) { ++n; });
+  }
+  for (std::thread& caller : callers) caller.join();
+  CHECK(n == 64 + 4 * 200 * 16 + 20 * 4);
+}
+
+// Workers that sleep must wake up.
+void test_sleep() {
+  pyane::set_num_threads(4);
+  std::atomic<int> n{0};
+  for (int round = 0; round < 20; ++round) {
+    parallel_for(64, [&](std::size_t) { ++n; });
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  CHECK(n == 20 * 64);
+}
+
+[[maybe_unused]] void test_fork() {
+  pyane::set_num_threads(4);
+  parallel_for(16, [](std::size_t) {});
+  const pid_t child = fork();
+  if (child == 0) {
+    std::atomic<int> n{0};
+    parallel_for(100, [&](std::size_t) { ++n; });
+    _exit(n == 100 ? 0 : 1);
+  }
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+
+}  // namespace
+
+int main() {
+  test_every_index_once();
+  test_exceptions();
+  test_nesting_and_concurrent_callers();
+  test_sleep();
+#if !defined(__SANITIZE_THREAD__)  // TSan does not support threads after a fork.
+  test_fork();
+#endif
+  return 0;
+}
