@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -14,6 +16,8 @@
 // parameter names, defaults and result types from it, docs/mil_subset.md is generated from it.
 
 namespace pyane::mil {
+
+using pyane::to_string;  // Of a Shape; Type has its own.
 
 class OpContext;
 
@@ -29,15 +33,28 @@ using Default = std::variant<std::monostate, bool, std::int64_t, double, std::st
 /// Set of dtypes as bits 1 << static_cast<int>(DType).
 using DTypeSet = std::uint32_t;
 
+constexpr DTypeSet dtype_set(std::initializer_list<DType> dtypes) {
+  DTypeSet set = 0;
+  for (const DType dtype : dtypes) set |= DTypeSet{1} << static_cast<int>(dtype);
+  return set;
+}
+
+/// "fp16, fp32 or int32", for messages.
+std::string dtype_names(DTypeSet dtypes);
+
 struct InputSpec {
   std::string name;
   DTypeSet dtypes = 0;  ///< Accepted element types.
+  /// Inputs with the same letter must have the same element type (MIL's "T"); 0: free.
+  char group = 0;
   bool is_required = true;
   bool is_constant = false;    ///< Must be known before evaluation.
   bool is_variadic = false;    ///< `values = (a, b, c)`.
   Default default_value = {};  ///< For optional inputs; monostate: no default, may be absent.
+  Type::Kind kind = Type::Kind::kTensor;
 };
 
+/// Result types from operand types and constants; fails through OpContext::fail.
 using InferTypes = std::vector<Type> (*)(const OpContext&);
 
 struct OpRecord {
@@ -45,9 +62,11 @@ struct OpRecord {
   std::string opset;   ///< First opset that has it: "ios15", ...
   std::string family;  ///< File of mil/ops it lives in, e.g. "elementwise_binary".
   std::vector<InputSpec> inputs;
-  InferTypes infer = nullptr;  ///< Result types from operand types and constants.
-  /// Takes its inputs as attributes (const, and the iOS16 constexpr forms).
+  InferTypes infer = nullptr;
+  /// May take its inputs as attributes (const, and the iOS16 form of the constexpr operations).
   bool inputs_are_attributes = false;
+  /// The result of constant inputs counts as a constant itself (the constexpr operations).
+  bool is_constexpr = false;
 
   const InputSpec* find_input(std::string_view input) const;
 };
@@ -55,7 +74,7 @@ struct OpRecord {
 /// nullptr when there is no such operation.
 const OpRecord* find_op(std::string_view name);
 
-/// Every record, by name.
+/// Every record, sorted by name.
 const std::vector<const OpRecord*>& all_ops();
 
 /// What an operation's inference (and an emulator kernel, at compile time) may ask about it:
@@ -82,7 +101,8 @@ class OpContext {
   const Shape& dims(std::string_view input) const { return type(input).dims; }
   DType dtype(std::string_view input) const { return type(input).dtype; }
   const std::vector<const Type*>& types(std::string_view input) const;
-  /// Value of a given, non-variadic input; nullptr when it is known only at evaluation.
+  /// Value of a given, non-variadic input; nullptr when it is absent, or known only at evaluation,
+  /// or kept in a weight file that was not given.
   const Constant* constant(std::string_view input) const;
 
   // Compile-time values, with the record's default when the input is absent. They fail() when the
@@ -92,11 +112,12 @@ class OpContext {
   double real(std::string_view input) const;
   std::string string(std::string_view input) const;
   std::vector<std::int64_t> integers(std::string_view input) const;
-  std::vector<bool> booleans(std::string_view input) const;
+  std::vector<bool> booleans(std::string_view input) const;  ///< Empty when absent.
   /// A normalised axis in [0, rank); negative counts from the end.
   std::int64_t axis(std::string_view input, std::size_t rank) const;
 
-  /// Throws MilVerifyError: `file:line:col: conv 'name': <message>`.
+  /// Throws MilVerifyError: `file:line:col: conv 'name': <message>`; without the place for an
+  /// operation that was not parsed.
   [[noreturn]] void fail(const std::string& message) const;
 
  private:
@@ -104,7 +125,7 @@ class OpContext {
 
   const Operation& operation_;
   const OpRecord& record_;
-  std::string_view source_name_;
+  std::string source_name_;
   std::vector<std::pair<std::string, Bound>> bound_;
 };
 

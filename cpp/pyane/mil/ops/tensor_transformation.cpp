@@ -1,0 +1,262 @@
+#include <algorithm>
+
+#include "pyane/mil/ops/families.h"
+#include "pyane/mil/ops/windows.h"
+
+namespace pyane::mil::ops {
+namespace {
+
+constexpr char kFamily[] = "tensor_transformation";
+
+// A vector of extents that may be known only at run time: its length, then all dimensions unknown.
+Shape unknown_extents(const OpContext& context, const char* input) {
+  require_rank(context, input, 1, 1);
+  const std::int64_t rank = context.dims(input)[0];
+  if (rank == kUnknownDim) {
+    context.fail(std::string(input) + " must have a known length, got " +
+                 to_string(context.type(input)));
+  }
+  return Shape(static_cast<std::size_t>(rank), kUnknownDim);
+}
+
+std::vector<Type> infer_expand_dims(const OpContext& context) {
+  const Shape& x = context.dims("x");
+  const std::size_t rank = x.size() + context.integers("axes").size();
+  const std::vector<std::int64_t> axes = normalized_axes(context, "axes", rank);
+  Shape result;
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < rank; ++i) {
+    const bool is_new =
+        std::find(axes.begin(), axes.end(), static_cast<std::int64_t>(i)) != axes.end();
+    result.push_back(is_new ? 1 : x[next++]);
+  }
+  return one(context.dtype("x"), std::move(result));
+}
+
+std::vector<Type> infer_squeeze(const OpContext& context) {
+  const Shape& x = context.dims("x");
+  Shape result;
+  if (!context.has("axes")) {
+    for (const std::int64_t dim : x) {
+      if (dim != 1) result.push_back(dim);
+    }
+    return one(context.dtype("x"), std::move(result));
+  }
+  const std::vector<std::int64_t> axes = normalized_axes(context, "axes", x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (std::find(axes.begin(), axes.end(), static_cast<std::int64_t>(i)) == axes.end()) {
+      result.push_back(x[i]);
+    } else if (!may_equal(x[i], 1)) {
+      context.fail("axes must name dimensions of size 1, got " + numbers(axes) + " for x " +
+                   to_string(x));
+    }
+  }
+  return one(context.dtype("x"), std::move(result));
+}
+
+std::vector<Type> infer_reshape(const OpContext& context) {
+  const Shape& x = context.dims("x");
+  if (context.constant("shape") == nullptr) {
+    return one(context.dtype("x"), unknown_extents(context, "shape"));
+  }
+  const std::vector<std::int64_t> shape = context.integers("shape");
+  Shape result = shape;
+  // A 0 takes the dimension of x at the same place from the right, 1 beyond x (iOS17's rule, which
+  // agrees with iOS15's where that one applies).
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    if (result[i] < -1) context.fail("shape must not be below -1, got " + numbers(shape));
+    if (result[i] != 0) continue;
+    const std::size_t from_right = result.size() - i;
+    result[i] = from_right <= x.size() ? x[x.size() - from_right] : 1;
+    if (result[i] == kUnknownDim) {
+      // Unknown, and not to be mistaken for the one dimension to be worked out.
+      return one(context.dtype("x"), [&] {
+        for (std::size_t j = i + 1; j < result.size(); ++j) {
+          const std::size_t right = result.size() - j;
+          if (result[j] == 0) result[j] = right <= x.size() ? x[x.size() - right] : 1;
+        }
+        return result;
+      }());
+    }
+  }
+  if (std::count(result.begin(), result.end(), -1) > 1) {
+    context.fail("shape may have one -1, got " + numbers(shape));
+  }
+  const std::optional<std::int64_t> elements = element_count(x);
+  if (!elements) return one(context.dtype("x"), std::move(result));
+  const auto open = std::find(result.begin(), result.end(), -1);
+  if (open != result.end()) {
+    *open = 1;
+    const std::int64_t rest = element_count(result).value_or(0);
+    if (rest == 0 || *elements % rest != 0) {
+      context.fail("x " + to_string(x) + " with " + std::to_string(*elements) +
+                   " elements does not fit shape " + numbers(shape));
+    }
+    *open = *elements / rest;
+  } else if (element_count(result) != elements) {
+    context.fail("x " + to_string(x) + " has " + std::to_string(*elements) + " elements, shape " +
+                 numbers(shape) + " has " + std::to_string(element_count(result).value_or(0)));
+  }
+  return one(context.dtype("x"), std::move(result));
+}
+
+std::vector<Type> infer_transpose(const OpContext& context) {
+  const Shape& x = context.dims("x");
+  const std::vector<std::int64_t> perm = normalized_axes(context, "perm", x.size());
+  if (perm.size() != x.size()) {
+    context.fail("perm must have one entry per dimension of x " + to_string(x) + ", got " +
+                 numbers(context.integers("perm")));
+  }
+  Shape result;
+  for (const std::int64_t axis : perm) result.push_back(x[static_cast<std::size_t>(axis)]);
+  return one(context.dtype("x"), std::move(result));
+}
+
+std::vector<Type> sliced(const OpContext& context, const std::vector<SliceRange>& ranges) {
+  Shape result;
+  for (const SliceRange& range : ranges) {
+    if (!range.is_squeezed) result.push_back(range.count);
+  }
+  return one(context.dtype("x"), std::move(result));
+}
+
+std::vector<Type> infer_slice_by_index(const OpContext& context) {
+  return sliced(context, resolve_slice_by_index(context));
+}
+
+std::vector<Type> infer_slice_by_size(const OpContext& context) {
+  return sliced(context, resolve_slice_by_size(context));
+}
+
+std::vector<Type> infer_slice_update(const OpContext& context) {
+  const Shape expected = sliced(context, resolve_slice_by_index(context))[0].dims;
+  const Shape& update = context.dims("update");
+  bool is_match = expected.size() == update.size();
+  for (std::size_t i = 0; is_match && i < expected.size(); ++i) {
+    is_match = may_equal(expected[i], update[i]);
+  }
+  if (!is_match) {
+    context.fail("update must have the shape of the slice, " + to_string(expected) + ", got " +
+                 to_string(update));
+  }
+  return like_x(context);
+}
+
+std::vector<Type> infer_reverse(const OpContext& context) {
+  if (context.has("axes")) normalized_axes(context, "axes", context.dims("x").size());
+  return like_x(context);
+}
+
+std::vector<Type> infer_reverse_sequence(const OpContext& context) {
+  context.axis("seq_axis", context.dims("x").size());
+  context.axis("batch_axis", context.dims("x").size());
+  return like_x(context);
+}
+
+// Blocks of `factor` x `factor` moved from channels to space, or back when `is_inverse`.
+std::vector<Type> block_moved(const OpContext& context, const char* input, bool is_inverse) {
+  require_rank(context, "x", 4, 4);
+  const std::int64_t factor = context.integer(input);
+  if (factor < 1) {
+    context.fail(std::string(input) + " must be at least 1, got " + std::to_string(factor));
+  }
+  Shape result = context.dims("x");
+  const auto divide = [&](std::int64_t dim, std::int64_t by) {
+    if (dim != kUnknownDim && dim % by != 0) {
+      context.fail("x " + to_string(context.dims("x")) + " is not divisible into blocks of " +
+                   std::to_string(factor) + " (" + input + ")");
+    }
+    return dim == kUnknownDim ? dim : dim / by;
+  };
+  if (is_inverse) {
+    result[1] = multiply(result[1], factor * factor);
+    result[2] = divide(result[2], factor);
+    result[3] = divide(result[3], factor);
+  } else {
+    result[1] = divide(result[1], factor * factor);
+    result[2] = multiply(result[2], factor);
+    result[3] = multiply(result[3], factor);
+  }
+  return one(context.dtype("x"), std::move(result));
+}
+
+std::vector<Type> infer_depth_to_space(const OpContext& context) {
+  return block_moved(context, "block_size", false);
+}
+std::vector<Type> infer_space_to_depth(const OpContext& context) {
+  return block_moved(context, "block_size", true);
+}
+std::vector<Type> infer_pixel_shuffle(const OpContext& context) {
+  return block_moved(context, "upscale_factor", false);
+}
+std::vector<Type> infer_pixel_unshuffle(const OpContext& context) {
+  return block_moved(context, "downscale_factor", true);
+}
+
+std::vector<Type> infer_sliding_windows(const OpContext& context) {
+  Shape result = context.dims("x");
+  const auto axis = static_cast<std::size_t>(context.axis("axis", result.size()));
+  const std::int64_t size = context.integer("size");
+  const std::int64_t stride = context.integer("stride");
+  if (size < 1 || stride < 1 || (result[axis] != kUnknownDim && size > result[axis])) {
+    context.fail("windows of size " + std::to_string(size) + " and stride " +
+                 std::to_string(stride) + " do not fit dimension " + std::to_string(axis) +
+                 " of x " + to_string(result));
+  }
+  if (result[axis] != kUnknownDim) result[axis] = (result[axis] - size) / stride + 1;
+  result.insert(result.begin() + static_cast<std::ptrdiff_t>(axis) + 1, size);
+  return one(context.dtype("x"), std::move(result));
+}
+
+void add(OpTable& table, std::string name, std::string opset, std::vector<InputSpec> inputs,
+         InferTypes infer) {
+  table.push_back({.name = std::move(name),
+                   .opset = std::move(opset),
+                   .family = kFamily,
+                   .inputs = std::move(inputs),
+                   .infer = infer});
+}
+
+}  // namespace
+
+void add_tensor_transformation_ops(OpTable& table) {
+  const InputSpec x = operand("x", kMovable);
+  add(table, "expand_dims", "ios15", {x, constant("axes", kInt32Only)}, infer_expand_dims);
+  add(table, "squeeze", "ios15", {x, optional_constant("axes", kInt32Only)}, infer_squeeze);
+  add(table, "reshape", "ios15", {x, operand("shape", kExtents)}, infer_reshape);
+  add(table, "transpose", "ios15", {x, constant("perm", kInt32Only)}, infer_transpose);
+  add(table, "slice_by_size", "ios15", {x, operand("begin", kExtents), operand("size", kExtents)},
+      infer_slice_by_size);
+  add(table, "slice_by_index", "ios15",
+      {x, operand("begin", kExtents), operand("end", kExtents),
+       optional_constant("stride", kExtents), optional_constant("begin_mask", kBoolOnly),
+       optional_constant("end_mask", kBoolOnly), optional_constant("squeeze_mask", kBoolOnly)},
+      infer_slice_by_index);
+  add(table, "slice_update", "ios18",
+      {operand("x", kMovable, 'T'), operand("update", kMovable, 'T'), operand("begin", kExtents),
+       operand("end", kExtents), optional_constant("stride", kExtents),
+       optional_constant("begin_mask", kBoolOnly), optional_constant("end_mask", kBoolOnly),
+       optional_constant("squeeze_mask", kBoolOnly)},
+      infer_slice_update);
+  add(table, "reverse", "ios15", {x, optional_constant("axes", kInt32Only)}, infer_reverse);
+  add(table, "reverse_sequence", "ios15",
+      {x, operand("lengths", kExtents), optional_constant("seq_axis", kInt32Only, 0),
+       optional_constant("batch_axis", kInt32Only, 0)},
+      infer_reverse_sequence);
+  const InputSpec image = operand("x", kFloats);
+  add(table, "depth_to_space", "ios15", {image, constant("block_size", kInt32Only)},
+      infer_depth_to_space);
+  add(table, "space_to_depth", "ios15", {image, constant("block_size", kInt32Only)},
+      infer_space_to_depth);
+  add(table, "pixel_shuffle", "ios15", {image, constant("upscale_factor", kInt32Only)},
+      infer_pixel_shuffle);
+  add(table, "pixel_unshuffle", "ios16",
+      {image, constant("downscale_factor", dtype_set({DType::kUint32, DType::kInt32}))},
+      infer_pixel_unshuffle);
+  add(table, "sliding_windows", "ios15",
+      {x, constant("axis", kInt32Only), constant("size", kInt32Only),
+       optional_constant("stride", kInt32Only, 1)},
+      infer_sliding_windows);
+}
+
+}  // namespace pyane::mil::ops

@@ -1,0 +1,387 @@
+#include "pyane/mil/verifier.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "pyane/base/error.h"
+#include "pyane/mil/suggest.h"
+
+namespace pyane::mil {
+namespace {
+
+const char* kind_name(Type::Kind kind) {
+  switch (kind) {
+    case Type::Kind::kTensor:
+      return "a tensor";
+    case Type::Kind::kList:
+      return "a list";
+    case Type::Kind::kDict:
+      return "a dict";
+    case Type::Kind::kTuple:
+      return "a tuple";
+    case Type::Kind::kState:
+      return "a state";
+    case Type::Kind::kTensorBuffer:
+      return "a tensor_buffer";
+  }
+  return "a value";
+}
+
+/// Equal, or equal where both are known. Unknown dimensions take the known ones of the other.
+bool merge(Type& inferred, const Type& declared) {
+  if (inferred.kind != declared.kind || inferred.dims.size() != declared.dims.size()) return false;
+  const bool has_dtype =
+      inferred.kind == Type::Kind::kTensor || inferred.kind == Type::Kind::kTensorBuffer;
+  if (has_dtype && inferred.dtype != declared.dtype) return false;
+  for (std::size_t i = 0; i < inferred.dims.size(); ++i) {
+    if (inferred.dims[i] == kUnknownDim) {
+      inferred.dims[i] = declared.dims[i];
+    } else if (declared.dims[i] != kUnknownDim && declared.dims[i] != inferred.dims[i]) {
+      return false;
+    }
+  }
+  if (inferred.kind == Type::Kind::kTensorBuffer) {
+    return inferred.strides == declared.strides &&
+           inferred.interleave_factors == declared.interleave_factors;
+  }
+  return has_dtype || inferred.elements == declared.elements;
+}
+
+class Verifier {
+ public:
+  Verifier(const Program& program, const Function& function, const WeightFiles* weights)
+      : program_(program), function_(function), weights_(weights) {
+    result_.function = &function;
+    result_.source_name = program.source_name;
+  }
+
+  VerifiedFunction run() {
+    check_function_names();
+    for (const Value& parameter : function_.parameters) add_parameter(parameter);
+    for (const Operation& operation : function_.body.operations) {
+      operation_ = &operation;
+      if (operation.type == "const") {
+        add_constant(operation);
+      } else {
+        add_operation(operation);
+      }
+    }
+    operation_ = nullptr;
+    for (const Operand& output : function_.body.outputs) add_output(output);
+    return std::move(result_);
+  }
+
+ private:
+  std::string place(const Location& at) const {
+    std::string text;
+    if (at.line > 0) {
+      text = program_.source_name + ":" + std::to_string(at.line) + ":" +
+             std::to_string(at.column) + ": ";
+    }
+    if (operation_ != nullptr) {
+      return text + operation_->type + " '" + operation_->display_name() + "': ";
+    }
+    return text + "func '" + function_.name + "': ";
+  }
+
+  [[noreturn]] void fail(const Location& at, const std::string& message) const {
+    throw MilVerifyError(place(at) + message, operation_ == nullptr ? "" : operation_->type,
+                         at.line, at.column);
+  }
+
+  void check_function_names() const {
+    const auto is_same = [&](const Function& other) { return other.name == function_.name; };
+    if (std::count_if(program_.functions.begin(), program_.functions.end(), is_same) > 1) {
+      fail(function_.location, "is defined twice in the program");
+    }
+  }
+
+  void check_dims(const Value& value) const {
+    const Type& type = value.type.kind == Type::Kind::kState && !value.type.elements.empty()
+                           ? value.type.elements.front()
+                           : value.type;
+    for (const std::int64_t dim : type.dims) {
+      if (dim == kUnknownDim || dim > 0) continue;
+      fail(value.location,
+           "'" + value.name + "' must have positive dimensions, got " + to_string(value.type));
+    }
+  }
+
+  ValueId add_value(const Value& declared, VerifiedValue value) {
+    const auto id = static_cast<ValueId>(result_.values.size());
+    const auto [found, is_new] = names_.emplace(declared.name, std::pair(id, declared.location));
+    if (!is_new) {
+      const int line = found->second.second.line;
+      fail(declared.location, "'" + declared.name + "' is defined twice" +
+                                  (line > 0 ? ", first on line " + std::to_string(line) : ""));
+    }
+    value.name = declared.name;
+    result_.values.push_back(std::move(value));
+    return id;
+  }
+
+  void add_parameter(const Value& parameter) {
+    const Type& type = parameter.type;
+    const bool is_state = type.kind == Type::Kind::kState && type.elements.size() == 1 &&
+                          type.elements.front().is_tensor();
+    if (!type.is_tensor() && type.kind != Type::Kind::kTensorBuffer && !is_state) {
+      fail(parameter.location, "parameter '" + parameter.name +
+                                   "' must be a tensor, a tensor_buffer or a state of a tensor, "
+                                   "got " +
+                                   to_string(type));
+    }
+    check_dims(parameter);
+    result_.parameters.push_back(
+        add_value(parameter, {.name = {}, .type = type, .constant = nullptr}));
+  }
+
+  std::shared_ptr<const Constant> constant_of(const Literal& literal) const {
+    try {
+      return std::make_shared<const Constant>(to_constant(literal, weights_));
+    } catch (const BlobError& error) {
+      throw BlobError(place(literal.location) + error.what());
+    }
+  }
+
+  void add_constant(const Operation& operation) {
+    const Attribute* attribute = operation.find_attribute("val");
+    const Argument* argument = operation.find_argument("val");
+    if (attribute == nullptr && (argument == nullptr || argument->operands.size() != 1 ||
+                                 argument->operands[0].is_name())) {
+      fail(operation.location, "needs the attribute 'val'");
+    }
+    if (operation.outputs.size() != 1) {
+      fail(operation.location,
+           "has one result, got " + std::to_string(operation.outputs.size()) + " declared");
+    }
+    const Literal& literal =
+        attribute != nullptr ? attribute->value : argument->operands[0].literal();
+    const Value& declared = operation.outputs.front();
+    check_dims(declared);
+    Type type = literal.type;
+    if (!merge(type, declared.type)) {
+      fail(declared.location, "'" + declared.name + "' is declared as " + to_string(declared.type) +
+                                  ", but val is " + to_string(literal.type));
+    }
+    add_value(declared, {.name = {}, .type = std::move(type), .constant = constant_of(literal)});
+  }
+
+  std::vector<std::string_view> visible_names() const {
+    std::vector<std::string_view> names;
+    for (const VerifiedValue& value : result_.values) {
+      if (!value.name.empty()) names.push_back(value.name);
+    }
+    return names;
+  }
+
+  ValueId resolve(const Operand& operand) {
+    if (!operand.is_name()) return add_literal(operand.literal());
+    const auto found = names_.find(operand.name());
+    if (found != names_.end()) return found->second.first;
+    for (const Operation& later : function_.body.operations) {
+      for (const Value& output : later.outputs) {
+        if (output.name != operand.name()) continue;
+        const int line = output.location.line;
+        fail(operand.location, "'" + operand.name() + "' is used before it is defined" +
+                                   (line > 0 ? " on line " + std::to_string(line) : ""));
+      }
+    }
+    fail(operand.location,
+         "'" + operand.name() + "' is not defined" + suggestion(operand.name(), visible_names()));
+  }
+
+  ValueId add_literal(const Literal& literal) {
+    const auto id = static_cast<ValueId>(result_.values.size());
+    result_.values.push_back({.name = {}, .type = literal.type, .constant = constant_of(literal)});
+    return id;
+  }
+
+  const OpRecord& record_of(const Operation& operation) const {
+    const OpRecord* record = find_op(operation.type);
+    if (record != nullptr) return *record;
+    std::vector<std::string_view> names;
+    for (const OpRecord* known : all_ops()) names.push_back(known->name);
+    const Location& at = operation.location;
+    throw UnsupportedOpError(
+        place(at) + "no such operation in pyane" + suggestion(operation.type, names),
+        operation.type, at.line, at.column);
+  }
+
+  const InputSpec& spec_of(const OpRecord& record, const Argument& argument) const {
+    const InputSpec* spec = record.find_input(argument.name);
+    if (spec != nullptr) return *spec;
+    std::vector<std::string_view> names;
+    std::string list;
+    for (const InputSpec& input : record.inputs) {
+      names.push_back(input.name);
+      list += (list.empty() ? "" : ", ") + input.name;
+    }
+    fail(argument.location, "has no argument '" + argument.name + "'" +
+                                suggestion(argument.name, names) + " (arguments: " + list + ")");
+  }
+
+  // The operation's inputs by name, from arguments and (for some) attributes.
+  std::vector<VerifiedInput> bind_inputs(const Operation& operation, const OpRecord& record) {
+    std::vector<VerifiedInput> bound;
+    const auto add = [&](const InputSpec& spec, const Location& at, std::vector<ValueId> values) {
+      const auto is_same = [&](const VerifiedInput& input) { return input.spec == &spec; };
+      if (std::any_of(bound.begin(), bound.end(), is_same)) {
+        fail(at, "argument '" + spec.name + "' is given twice");
+      }
+      bound.push_back({&spec, std::move(values)});
+    };
+    for (const Argument& argument : operation.arguments) {
+      const InputSpec& spec = spec_of(record, argument);
+      if (argument.operands.size() != 1 && !spec.is_variadic) {
+        fail(argument.location, "argument '" + spec.name + "' must be one value, got " +
+                                    std::to_string(argument.operands.size()));
+      }
+      std::vector<ValueId> values;
+      for (const Operand& operand : argument.operands) {
+        values.push_back(resolve(operand));
+        check_operand(spec, operand.location,
+                      result_.values[static_cast<std::size_t>(values.back())]);
+      }
+      add(spec, argument.location, std::move(values));
+    }
+    if (record.inputs_are_attributes) {
+      for (const Attribute& attribute : operation.attributes) {
+        const InputSpec* spec = record.find_input(attribute.name);
+        if (spec == nullptr) continue;
+        const ValueId id = add_literal(attribute.value);
+        check_operand(*spec, attribute.location, result_.values[static_cast<std::size_t>(id)]);
+        add(*spec, attribute.location, {id});
+      }
+    }
+    for (const InputSpec& spec : record.inputs) {
+      const auto is_same = [&](const VerifiedInput& input) { return input.spec == &spec; };
+      if (spec.is_required && std::none_of(bound.begin(), bound.end(), is_same)) {
+        fail(operation.location, "needs the argument '" + spec.name + "'");
+      }
+    }
+    std::sort(bound.begin(), bound.end(), [](const VerifiedInput& a, const VerifiedInput& b) {
+      return a.spec < b.spec;  // Entries of one vector: the record's order.
+    });
+    return bound;
+  }
+
+  static std::string named(const InputSpec& spec, const VerifiedValue& value) {
+    return value.name.empty() ? spec.name : spec.name + " ('" + value.name + "')";
+  }
+
+  void check_operand(const InputSpec& spec, const Location& at, const VerifiedValue& value) const {
+    if (value.type.kind != spec.kind) {
+      fail(at, named(spec, value) + " must be " + kind_name(spec.kind) + ", got " +
+                   to_string(value.type));
+    }
+    const bool has_dtype = spec.kind != Type::Kind::kState;
+    if (has_dtype && (spec.dtypes >> static_cast<int>(value.type.dtype) & 1U) == 0) {
+      fail(at, named(spec, value) + " must be " + dtype_names(spec.dtypes) + ", got " +
+                   to_string(value.type));
+    }
+    const bool is_constexpr =
+        value.producer >= 0 &&
+        result_.operations[static_cast<std::size_t>(value.producer)].record->is_constexpr;
+    if (spec.is_constant && value.constant == nullptr && !is_constexpr) {
+      fail(at, named(spec, value) + " must be a constant, got a value computed at run time");
+    }
+  }
+
+  // Inputs of one group share an element type.
+  void check_groups(const Operation& operation, const std::vector<VerifiedInput>& inputs) const {
+    std::vector<std::pair<const InputSpec*, const VerifiedValue*>> firsts;
+    for (const VerifiedInput& input : inputs) {
+      if (input.spec->group == 0) continue;
+      for (const ValueId id : input.values) {
+        const VerifiedValue& value = result_.values[static_cast<std::size_t>(id)];
+        const auto first = std::find_if(firsts.begin(), firsts.end(), [&](const auto& entry) {
+          return entry.first->group == input.spec->group;
+        });
+        if (first == firsts.end()) {
+          firsts.emplace_back(input.spec, &value);
+        } else if (first->second->type.dtype != value.type.dtype) {
+          fail(operation.location, named(*first->first, *first->second) + " and " +
+                                       named(*input.spec, value) +
+                                       " must have the same element type, got " +
+                                       std::string(dtype_name(first->second->type.dtype)) +
+                                       " and " + std::string(dtype_name(value.type.dtype)));
+        }
+      }
+    }
+  }
+
+  void add_operation(const Operation& operation) {
+    const OpRecord& record = record_of(operation);
+    VerifiedOperation verified{.operation = &operation,
+                               .record = &record,
+                               .inputs = bind_inputs(operation, record),
+                               .outputs = {}};
+    check_groups(operation, verified.inputs);
+    std::vector<Type> types = record.infer(result_.context(verified));
+    const std::vector<Value>& declared = operation.outputs;
+    if (types.size() != declared.size()) {
+      fail(operation.location, "has " + std::to_string(types.size()) + " results, got " +
+                                   std::to_string(declared.size()) + " declared");
+    }
+    const auto index = static_cast<int>(result_.operations.size());
+    std::vector<ValueId> outputs;
+    for (std::size_t i = 0; i < types.size(); ++i) {
+      const std::string inferred = to_string(types[i]);
+      if (!merge(types[i], declared[i].type)) {
+        fail(declared[i].location, "'" + declared[i].name + "' is declared as " +
+                                       to_string(declared[i].type) + ", but the result is " +
+                                       inferred);
+      }
+      outputs.push_back(add_value(
+          declared[i],
+          {.name = {}, .type = std::move(types[i]), .constant = nullptr, .producer = index}));
+    }
+    verified.outputs = std::move(outputs);
+    result_.operations.push_back(std::move(verified));
+  }
+
+  void add_output(const Operand& output) {
+    if (!output.is_name()) fail(output.location, "an output must be the name of a value");
+    const ValueId id = resolve(output);
+    if (std::find(result_.outputs.begin(), result_.outputs.end(), id) != result_.outputs.end()) {
+      fail(output.location, "output '" + output.name() + "' is listed twice");
+    }
+    const Type& type = result_.values[static_cast<std::size_t>(id)].type;
+    if (!type.is_tensor() && type.kind != Type::Kind::kTensorBuffer) {
+      fail(output.location,
+           "output '" + output.name() + "' must be a tensor, got " + to_string(type));
+    }
+    result_.outputs.push_back(id);
+  }
+
+  const Program& program_;
+  const Function& function_;
+  const WeightFiles* weights_;
+  const Operation* operation_ = nullptr;
+  std::unordered_map<std::string, std::pair<ValueId, Location>> names_;
+  VerifiedFunction result_;
+};
+
+}  // namespace
+
+OpContext VerifiedFunction::context(const VerifiedOperation& operation) const {
+  OpContext context(*operation.operation, *operation.record, source_name);
+  for (const VerifiedInput& input : operation.inputs) {
+    OpContext::Bound bound;
+    for (const ValueId id : input.values) {
+      const VerifiedValue& value = values[static_cast<std::size_t>(id)];
+      bound.types.push_back(&value.type);
+      bound.constants.push_back(value.constant.get());
+    }
+    context.bind(input.spec->name, std::move(bound));
+  }
+  return context;
+}
+
+VerifiedFunction verify(const Program& program, const Function& function,
+                        const WeightFiles* weights) {
+  return Verifier(program, function, weights).run();
+}
+
+}  // namespace pyane::mil
