@@ -23,13 +23,18 @@ void store(void* data, DType dtype, std::int64_t index, float value) {
   }
 }
 
+std::int64_t place(const GemmOperand& x, std::int64_t i, std::int64_t j) {
+  if (x.row_offsets.empty()) return i * x.row_stride + j * x.col_stride;
+  return x.row_offsets[static_cast<std::size_t>(i)] + x.col_offsets[static_cast<std::size_t>(j)];
+}
+
 std::vector<float> to_float(const GemmOperand& x, const void* data, std::int64_t rows,
                             std::int64_t cols) {
   std::vector<float> packed;
   for (const std::int64_t offset : x.offsets) {
     for (std::int64_t i = 0; i < rows; ++i) {
       for (std::int64_t j = 0; j < cols; ++j) {
-        packed.push_back(load(data, x.dtype, offset + i * x.row_stride + j * x.col_stride));
+        packed.push_back(load(data, x.dtype, offset + place(x, i, j)));
       }
     }
   }
@@ -92,18 +97,16 @@ void Gemm::run(const void* a, const void* b, const void* bias, void* c, std::byt
       float sum = 0;
       for (std::int64_t l = 0; l < s.k; ++l) {
         const auto batch = static_cast<std::int64_t>(p);
-        const float x =
-            !pa.empty()
-                ? pa[static_cast<std::size_t>((batch * s.m + i) * s.k + l)]
-                : load(a, s.a.dtype, s.a.offsets[p] + i * s.a.row_stride + l * s.a.col_stride);
-        const float y =
-            !pb.empty()
-                ? pb[static_cast<std::size_t>((batch * s.k + l) * s.n + j)]
-                : load(b, s.b.dtype, s.b.offsets[p] + l * s.b.row_stride + j * s.b.col_stride);
+        const float x = !pa.empty() ? pa[static_cast<std::size_t>((batch * s.m + i) * s.k + l)]
+                                    : load(a, s.a.dtype, s.a.offsets[p] + place(s.a, i, l));
+        const float y = !pb.empty() ? pb[static_cast<std::size_t>((batch * s.k + l) * s.n + j)]
+                                    : load(b, s.b.dtype, s.b.offsets[p] + place(s.b, l, j));
         sum += x * y;
       }
       if (s.bias != GemmBias::kNone) {
-        sum += load(bias, s.bias_dtype, s.bias == GemmBias::kPerRow ? i : j);
+        sum += load(bias, s.bias_dtype,
+                    (s.bias_offsets.empty() ? 0 : s.bias_offsets[p]) +
+                        (s.bias == GemmBias::kPerRow ? i : j));
       }
       store(c, s.c.dtype, s.c.offsets[p] + i * s.c.row_stride + j * s.c.col_stride, sum);
     }

@@ -11,7 +11,9 @@ namespace pyane::emulator {
 
 /// How one operand of a product lies in memory: element (i, j) of product p is at
 /// data[offsets[p] + i * row_stride + j * col_stride], all in elements; strides of any sign, 0
-/// included.
+/// included. For `a` and `b`: with `row_offsets` and `col_offsets` (both or none) it is
+/// at data[offsets[p] + row_offsets[i] + col_offsets[j]] instead, which lets a convolution take its
+/// patches straight from the image.
 struct GemmOperand {
   DType dtype = DType::kFp16;  ///< kFp16 or kFp32.
   std::int64_t row_stride = 0;
@@ -19,6 +21,8 @@ struct GemmOperand {
   /// One per product of the batch. Equal entries mean the same matrix (a broadcast operand), which
   /// is then converted once. Offsets of `c` must differ.
   std::vector<std::int64_t> offsets = {0};
+  std::vector<std::int64_t> row_offsets = {};
+  std::vector<std::int64_t> col_offsets = {};
 };
 
 enum class GemmBias : std::uint8_t {
@@ -32,11 +36,13 @@ struct GemmSpec {
   std::int64_t m = 0;
   std::int64_t n = 0;
   std::int64_t k = 0;
-  GemmOperand a;
-  GemmOperand b;
-  GemmOperand c;
+  GemmOperand a = {};
+  GemmOperand b = {};
+  GemmOperand c = {};
   GemmBias bias = GemmBias::kNone;
-  DType bias_dtype = DType::kFp16;  ///< kFp16 or kFp32; contiguous, the same for the whole batch.
+  DType bias_dtype = DType::kFp16;  ///< kFp16 or kFp32; contiguous.
+  /// One per product, in elements; empty: every product takes the same bias.
+  std::vector<std::int64_t> bias_offsets = {};
 };
 
 /// A planned batch of matrix products with fp32 accumulation: every element of c is
@@ -48,8 +54,8 @@ struct GemmSpec {
 /// scratch of its own.
 class Gemm {
  public:
-  /// @throws ShapeError  negative sizes, dtypes other than fp16 and fp32, offsets of different
-  /// lengths.
+  /// @throws ShapeError  negative sizes, dtypes other than fp16 and fp32, lists of offsets of
+  /// the wrong length.
   explicit Gemm(GemmSpec spec);
   Gemm(Gemm&&) noexcept;
   Gemm& operator=(Gemm&&) noexcept;
