@@ -18,7 +18,7 @@ namespace {
 void test_every_index_once() {
   for (const int threads : {1, 2, 4, 3}) {
     pyane::set_num_threads(threads);
-    for (const std::size_t n : {0, 1, 2, 3, 17, 1000}) {
+    for (const std::size_t n : {0U, 1U, 2U, 3U, 17U, 1000U}) {
       std::vector<int> seen(n, 0);  // Not atomic: each index belongs to one thread.
       parallel_for(n, [&](std::size_t i) { ++seen[i]; });
       for (const int count : seen) CHECK(count == 1);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "pyane/engine/device.h"
@@ -11,7 +13,45 @@ namespace pyane::ane {
 /// classes missing, virtual machine, not macOS) and what to do.
 std::string unavailable_reason();
 
+/// What AppleNeuralEngine.framework says of the machine (_ANEDeviceInfo). Facts that this version
+/// of the framework does not tell are empty, or -1.
+struct DeviceInfo {
+  std::string framework_path;  ///< What was loaded; not Apple's when a stand-in is in use.
+  bool has_ane = false;
+  bool is_virtual_machine = false;
+  std::int64_t n_engines = -1;
+  std::int64_t n_cores = -1;
+  std::string architecture;  ///< "h13g" (M1 Pro, Max), "h16g" (M4), ...
+  std::string sub_type;
+  std::int64_t board_type = -1;
+  std::string product_name;
+  std::string build_version;
+};
+
+/// nullopt where the framework cannot be loaded.
+std::optional<DeviceInfo> device_info();
+
+struct DeviceOptions {
+  /// Quality of service given with every call, as 21 in every program seen; 0-63 made no difference
+  /// where it was tried (docs/ane_constraints.md, constraint 49).
+  std::uint32_t qos = 21;
+  /// Ask the engine for its own execution time (Request::device_time_ns).
+  bool perf_stats = false;
+};
+
 /// @throws AneUnavailableError  with unavailable_reason().
-std::shared_ptr<Device> create_device();
+/// @throws ShapeError  for a quality of service outside [0, 63].
+std::shared_ptr<Device> create_device(const DeviceOptions& options = {});
+
+/// Compilations and loaded programs of this process, against what an engine bears: the framework
+/// starts to fail, for every later program too, after about 119 compilations and 128 loaded
+/// programs (docs/ane_constraints.md, constraint 35).
+struct Budget {
+  std::int64_t compiles = 0;       ///< Compilations asked of the framework so far.
+  std::int64_t compile_limit = 0;  ///< PYANE_ANE_COMPILE_LIMIT; 119 unless set.
+  std::int64_t loaded = 0;         ///< Programs loaded now.
+  std::int64_t load_limit = 0;     ///< PYANE_ANE_LOAD_LIMIT; 128 unless set.
+};
+Budget budget();
 
 }  // namespace pyane::ane

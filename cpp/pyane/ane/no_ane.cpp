@@ -9,6 +9,10 @@ std::string unavailable_reason() {
   return "no Apple Neural Engine: this build of pyane is not for macOS. Use device=\"emulator\"";
 }
 
-std::shared_ptr<Device> create_device() { throw AneUnavailableError(unavailable_reason()); }
+std::optional<DeviceInfo> device_info() { return std::nullopt; }
+
+std::shared_ptr<Device> create_device(const DeviceOptions&) {
+  throw AneUnavailableError(unavailable_reason());
+}
 
 }  // namespace pyane::ane

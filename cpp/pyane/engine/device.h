@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pyane/base/dtype.h"
@@ -29,6 +31,8 @@ class Request {
   virtual ~Request() = default;
   /// Runs the kernel once. @throws EvaluateError
   virtual void evaluate() = 0;
+  /// The device's own time for the last evaluate, in nanoseconds, where it was asked for and told.
+  virtual std::optional<std::uint64_t> device_time_ns() const { return std::nullopt; }
 };
 
 /// A compiled, loaded function of a model on a device. Inputs and outputs are in alphabetical order
@@ -50,6 +54,8 @@ class Kernel {
   virtual void unload() = 0;
   virtual bool is_loaded() const = 0;
   virtual const std::string& device_name() const = 0;  ///< "emulator", "ane"
+  /// What the device tells of the compiled kernel, for people and reports: key, value.
+  virtual std::vector<std::pair<std::string, std::string>> details() const { return {}; }
 };
 
 struct CompileOptions {

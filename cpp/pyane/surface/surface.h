@@ -49,6 +49,10 @@ std::shared_ptr<Surface> create_surface(std::size_t n_bytes);
 /// @throws Error  when it is no such thing, or smaller than one page.
 std::shared_ptr<Surface> open_surface(std::int64_t native_id);
 
+/// The surface behind an IOSurfaceRef that the caller made, for Metal or CoreVideo say; retained.
+/// @throws Error  when it is no IOSurface, smaller than one page, or this is not macOS.
+std::shared_ptr<Surface> wrap_surface(void* native_handle);
+
 /// RAII lock.
 class SurfaceLock {
  public:

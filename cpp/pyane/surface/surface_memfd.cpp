@@ -142,4 +142,8 @@ std::shared_ptr<Surface> open_surface(std::int64_t native_id) {
   return map(std::move(fd), n_bytes, where);
 }
 
+std::shared_ptr<Surface> wrap_surface(void*) {
+  throw Error("surface from a handle: IOSurfaces exist on macOS only; open a file descriptor here");
+}
+
 }  // namespace pyane
