@@ -76,6 +76,10 @@ class ConfigError(Error, ValueError):
     """A model or training configuration that does not fit together."""
 
 
+class DivergenceError(Error, ArithmeticError):
+    """Training left the range of numbers: the loss or the weights are no longer finite."""
+
+
 class CompileError(Error, RuntimeError):
     """The device refused to compile or load a program."""
 

@@ -1,0 +1,108 @@
+"""The command line as a whole: commands, exit codes, and errors as one line.
+
+Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from ..errors import ConfigError, Error
+from . import generate, info, train
+
+_USAGE = 2
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("train")(train.train)
+app.command("generate")(generate.generate)
+app.command("info")(info.info)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        typer.echo(f"pyane {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _pyane(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show a traceback with errors. Anywhere in the command.")
+    ] = False,
+) -> None:
+    r"""Program Apple's Neural Engine in MIL, or the same programs on a CPU emulator.
+
+    \b
+    Begin with:
+      pyane train                     train a small Llama 2 on built-in stories, in about a minute
+      pyane generate runs/...         let it tell a story
+      pyane info                      what this machine offers
+    """
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        args: Arguments after the program's name; None: those of the process.
+
+    Returns:
+        The exit code.
+    """
+    arguments = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in arguments
+    # People add it to the end of what has just failed.
+    arguments = [a for a in arguments if a != "--debug"]
+    try:
+        return app(arguments or ["--help"], prog_name="pyane", standalone_mode=False) or 0
+    except KeyboardInterrupt:
+        return _fail("interrupted", _INTERRUPTED, debug)
+    except typer.Abort:
+        return _fail("interrupted", _INTERRUPTED, debug)
+    except BrokenPipeError:
+        # The reader (head, less) has gone. Nothing may be written at exit either.
+        sys.stdout = None
+        return 1
+    except Error as e:
+        return _fail(f"error: {e}", _USAGE if isinstance(e, ConfigError) else 1, debug)
+    except OSError as e:
+        return _fail(f"error: {e}", 1, debug)
+    except MemoryError:
+        return _fail("error: out of memory; try a smaller --batch-size", 1, debug)
+    except Exception as e:  # noqa: BLE001
+        if hasattr(e, "format_message"):
+            return _usage(e, debug)
+        what = f"internal error: {type(e).__name__}: {e} (a bug: please report it with --debug)"
+        return _fail(what, 1, debug)
+
+
+def _usage(error: Exception, debug: bool) -> int:
+    """A wrong option or argument. Click's class is vendored by newer versions of typer."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "pyane"
+    message = error.format_message().rstrip(".")  # type: ignore[attr-defined]
+    code = int(getattr(error, "exit_code", _USAGE))
+    return _fail(f"error: {message} (see {command} --help)", code, debug)
+
+
+def _fail(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    typer.echo("pyane: " + " ".join(message.split()), err=True)
+    return code

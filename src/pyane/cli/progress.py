@@ -1,0 +1,108 @@
+"""Progress of a training run: a bar on a terminal, occasional lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import typer
+
+from ..train.trainer import StepReport
+
+# Without a terminal: a line at every tenth of the run, and at least this often.
+_SECONDS_BETWEEN_LINES = 30.0
+
+OnStep = Callable[[StepReport], None]
+
+
+class Pace:
+    """Smoothed loss, tokens per second and seconds left, from step reports."""
+
+    def __init__(self, steps: int) -> None:
+        self.loss = math.nan
+        self.held_out_loss: float | None = None
+        self.tokens_per_second = 0.0
+        self.seconds_left = math.nan
+        self._steps = steps
+        self._seconds_per_step = math.nan
+        self._tokens = 0
+
+    def add(self, report: StepReport) -> None:
+        """Take note of a step."""
+        if report.held_out_loss is not None:
+            self.held_out_loss = report.held_out_loss
+        if report.step == 0:
+            return
+        first = math.isnan(self.loss)
+        keep = 0.0 if first else 0.95
+        self.loss = report.loss if first else keep * self.loss + (1 - keep) * report.loss
+        average = report.seconds if first else self._seconds_per_step
+        self._seconds_per_step = keep * average + (1 - keep) * report.seconds
+        tokens_per_step = report.tokens / report.step
+        self.tokens_per_second = tokens_per_step / max(self._seconds_per_step, 1e-9)
+        self.seconds_left = (self._steps - report.step) * self._seconds_per_step
+
+
+@contextlib.contextmanager
+def show_progress(steps: int, first_step: int) -> Iterator[OnStep]:
+    """A function to give to `Trainer.train`, and a display while inside the block."""
+    if sys.stdout.isatty():
+        with _bar(steps, first_step) as on_step:
+            yield on_step
+    else:
+        yield _lines(steps)
+
+
+@contextlib.contextmanager
+def _bar(steps: int, first_step: int) -> Iterator[OnStep]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    pace = Pace(steps)
+    columns = (
+        TextColumn("Training"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[status]}"),
+    )
+    with Progress(*columns, refresh_per_second=5) as progress:
+        task = progress.add_task("train", total=steps, completed=first_step, status="")
+
+        def on_step(report: StepReport) -> None:
+            pace.add(report)
+            progress.update(task, completed=report.step, status=_status(pace))
+
+        yield on_step
+
+
+def _lines(steps: int) -> OnStep:
+    pace = Pace(steps)
+    every = max(1, steps // 10)
+    last = time.monotonic()
+
+    def on_step(report: StepReport) -> None:
+        nonlocal last
+        pace.add(report)
+        now = time.monotonic()
+        due = report.step % every == 0 or report.step == steps
+        if due or now - last > _SECONDS_BETWEEN_LINES:
+            last = now
+            typer.echo(f"step {report.step:>{len(str(steps))}}/{steps}  {_status(pace)}")
+            sys.stdout.flush()
+
+    return on_step
+
+
+def _status(pace: Pace) -> str:
+    parts = []
+    if not math.isnan(pace.loss):
+        parts.append(f"loss {pace.loss:.3f}")
+    if pace.held_out_loss is not None:
+        parts.append(f"held out {pace.held_out_loss:.3f}")
+    if pace.tokens_per_second:
+        parts.append(f"{pace.tokens_per_second:,.0f} tokens/s")
+        left = math.ceil(pace.seconds_left)
+        parts.append(f"{left // 60}:{left % 60:02d} left")
+    return "  ".join(parts)

@@ -1,0 +1,161 @@
+"""What a training run is told to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..errors import ConfigError
+
+# What suits each preset, where it differs from TrainConfig's defaults. The learning rate falls with
+# the width of the model, as in llama2.c's training runs.
+_PRESET_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
+    "stories260k": {},
+    "stories15m": {"learning_rate": 5e-4, "warmup_steps": 100, "steps": 2000},
+    "stories42m": {"learning_rate": 5e-4, "warmup_steps": 100, "steps": 2000},
+    "stories110m": {"learning_rate": 3e-4, "warmup_steps": 100, "steps": 2000},
+}
+
+# Fields a resumed run may change. The others decide which numbers come out.
+RESUMABLE: Final = frozenset({"steps", "threads", "device", "save_every", "eval_every"})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of a training run. Every field is a flag of `pyane train`.
+
+    Attributes:
+        preset: Shape of the model, a key of `pyane.llama.PRESETS`.
+        data: Text file (UTF-8) or `.bin` file of uint16 tokens; None: the built-in stories.
+        tokenizer: SentencePiece `.model` or llama2.c `.bin`; None: one is trained on the text.
+        init_from: llama2.c checkpoint or run folder whose weights training starts from.
+        steps: Optimizer steps.
+        batch_size: Sequences B of a micro-batch.
+        accumulation: Micro-batches per step.
+        seq_len: Positions S per sequence.
+        learning_rate: Highest learning rate, reached after the warm-up.
+        min_learning_rate: Fraction of `learning_rate` that the cosine ends at.
+        warmup_steps: Steps of linear increase from 0.
+        beta1: Decay of Adam's first moment.
+        beta2: Decay of Adam's second moment.
+        epsilon: Added to the root of Adam's second moment.
+        weight_decay: Decoupled decay of the matrices; norm weights are left alone.
+        clip_norm: Gradients are scaled down to this global norm; 0 turns clipping off.
+        loss_scale: First loss scale of the fp16 backward pass, a power of two.
+        held_out_fraction: Part of the data, its end, that is evaluated on and never trained on.
+        eval_every: Steps between evaluations of the held-out loss; 0: only first and last.
+        eval_sequences: Held-out sequences per evaluation.
+        save_every: Steps between savings of the training state; 0: only the last.
+        story_bytes: Size of the built-in stories' text.
+        seed: Decides the first weights and the order of the data.
+        threads: CPU threads; None: what the machine has.
+        device: "ane" or "emulator"; None: the engine where there is one.
+
+    Raises:
+        ConfigError: A value is out of range; the message names the flag.
+    """
+
+    preset: str = "stories260k"
+    data: str | None = None
+    tokenizer: str | None = None
+    init_from: str | None = None
+    steps: int = 1000
+    batch_size: int = 4
+    accumulation: int = 1
+    seq_len: int = 256
+    learning_rate: float = 4e-3
+    min_learning_rate: float = 0.1
+    warmup_steps: int = 20
+    beta1: float = 0.9
+    beta2: float = 0.95
+    epsilon: float = 1e-8
+    weight_decay: float = 0.1
+    clip_norm: float = 1.0
+    loss_scale: float = 4096.0
+    held_out_fraction: float = 0.05
+    eval_every: int = 200
+    eval_sequences: int = 32
+    save_every: int = 200
+    story_bytes: int = 2_000_000
+    seed: int = 0
+    threads: int | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_type(field.name, str(field.type), getattr(self, field.name))
+        _check_at_least(self, 1, "steps", "batch_size", "accumulation", "seq_len", "threads")
+        _check_at_least(self, 1, "eval_sequences", "story_bytes")
+        _check_at_least(self, 0, "warmup_steps", "eval_every", "save_every", "clip_norm")
+        _check_at_least(self, 0, "weight_decay", "seed")
+        _require(self.seed < 1 << 64, "seed", "be below 2^64", self.seed)
+        for name in ("learning_rate", "epsilon"):
+            value = getattr(self, name)
+            _require(value > 0, name, "be positive", value)
+        for name in ("beta1", "beta2", "held_out_fraction"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, name, "be in [0, 1)", value)
+        low = self.min_learning_rate
+        _require(0 <= low <= 1, "min_learning_rate", "be in [0, 1]", low)
+        scale = self.loss_scale
+        power_of_two = scale >= 1 and math.frexp(scale)[0] == 0.5
+        _require(power_of_two, "loss_scale", "be a power of two, at least 1", scale)
+
+    @classmethod
+    def for_preset(cls, preset: str, **settings: Any) -> TrainConfig:
+        """Defaults that suit the preset, with `settings` in place of some.
+
+        Raises:
+            ConfigError: An unknown setting, or a value out of range.
+        """
+        return cls.from_dict({**_PRESET_DEFAULTS.get(preset, {}), **settings, "preset": preset})
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> TrainConfig:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ConfigError: An unknown setting, or a value out of range.
+        """
+        known = {f.name for f in dataclasses.fields(cls)}
+        for name in settings:
+            if name not in known:
+                msg = f"unknown training setting {name!r}; known: {', '.join(sorted(known))}"
+                raise ConfigError(msg)
+        return cls(**settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings, as written to config.json."""
+        return dataclasses.asdict(self)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens that one optimizer step trains on."""
+        return self.batch_size * self.accumulation * self.seq_len
+
+
+def _require(condition: bool, name: str, rule: str, value: object) -> None:
+    if not condition:
+        msg = f"--{name.replace('_', '-')} must {rule}, got {value}"
+        raise ConfigError(msg)
+
+
+def _check_type(name: str, annotation: str, value: object) -> None:
+    kind, _, optional = annotation.partition(" | ")
+    if value is None and optional:
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == "str":
+        _require(isinstance(value, str), name, "be text", value)
+    elif kind == "int":
+        _require(number and isinstance(value, int), name, "be a whole number", value)
+    else:
+        _require(number and math.isfinite(value), name, "be a finite number", value)  # type: ignore[arg-type]
+
+
+def _check_at_least(config: TrainConfig, low: int, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _require(value is None or value >= low, name, f"be at least {low}", value)

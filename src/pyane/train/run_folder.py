@@ -1,0 +1,165 @@
+"""The folder of a training run: names, creation, and the lock that keeps a second trainer out."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ..atomic_file import atomic_write
+from ..errors import CheckpointError, ConfigError
+
+_LOCK = "lock"
+
+
+class RunFolder:
+    """A run's files. Locked from `create` or `open` until `close` or the end of the process.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path, lock_fd: int) -> None:
+        self.path = path
+        self._lock_fd = lock_fd
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """Make a new run folder, or take an empty one.
+
+        Raises:
+            ConfigError: It holds files already, or is a file.
+            CheckpointError: It cannot be made.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            taken = any(path.iterdir())
+        except (FileExistsError, NotADirectoryError) as e:
+            msg = f"--run-dir {path}: must be a folder, got a file"
+            raise ConfigError(msg) from e
+        except OSError as e:
+            msg = (
+                f"{path}: run folder cannot be made ({e.strerror or e}); choose one with --run-dir"
+            )
+            raise CheckpointError(msg) from e
+        if taken:
+            msg = (
+                f"--run-dir {path}: must be new or empty, so that no run is overwritten. "
+                f"To go on with the run in it: pyane train --resume {path}"
+            )
+            raise ConfigError(msg)
+        return cls(path, _lock(path))
+
+    @classmethod
+    def create_next(cls, parent: Path, name: str) -> RunFolder:
+        """Make `parent/name-1`, or the next number that is free.
+
+        Raises:
+            CheckpointError: It cannot be made.
+        """
+        n = 1
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            numbers = [p.name.removeprefix(f"{name}-") for p in parent.glob(f"{name}-*")]
+            n += max((int(i) for i in numbers if i.isdecimal()), default=0)
+            while True:
+                path = parent / f"{name}-{n}"
+                try:
+                    path.mkdir()
+                except FileExistsError:
+                    n += 1  # another trainer was faster
+                    continue
+                return cls(path, _lock(path))
+        except OSError as e:
+            msg = f"{parent}: run folder cannot be made ({e.strerror or e}); choose one with --run-dir"
+            raise CheckpointError(msg) from e
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Take an existing run folder.
+
+        Raises:
+            CheckpointError: It is missing, is no run folder, or another trainer works in it.
+        """
+        if not path.is_dir():
+            msg = f"{path}: run folder does not exist"
+            raise CheckpointError(msg)
+        if not (path / "config.json").is_file():
+            msg = f"{path}: not a run folder: no config.json in it"
+            raise CheckpointError(msg)
+        return cls(path, _lock(path))
+
+    @property
+    def config(self) -> Path:
+        """Resolved settings, JSON."""
+        return self.path / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Loss and so on, one JSON object per step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def timing(self) -> Path:
+        """Times, one JSON object per step."""
+        return self.path / "timing.jsonl"
+
+    @property
+    def state(self) -> Path:
+        """Training state to resume from."""
+        return self.path / "state.bin"
+
+    @property
+    def model(self) -> Path:
+        """Weights in llama2.c's format."""
+        return self.path / "model.bin"
+
+    @property
+    def loss_plot(self) -> Path:
+        """Loss over steps as a picture."""
+        return self.path / "loss.png"
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write config.json.
+
+        Raises:
+            CheckpointError: It could not be written.
+        """
+        try:
+            with atomic_write(self.config) as file:
+                file.write(json.dumps(config, indent=2).encode() + b"\n")
+        except OSError as e:
+            msg = f"{self.config}: could not be written ({e.strerror or e})"
+            raise CheckpointError(msg) from e
+
+    def close(self) -> None:
+        """Let other trainers in. Idempotent."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+
+def find_tokenizer(folder: Path) -> Path | None:
+    """The tokenizer kept in a folder, if there is one."""
+    for name in ("tokenizer.model", "tokenizer.bin"):
+        if (folder / name).is_file():
+            return folder / name
+    return None
+
+
+def _lock(path: Path) -> int:
+    # An flock dies with its process, whatever kills it: no stale locks to clean up.
+    try:
+        fd = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as e:
+        msg = f"{path}: run folder cannot be written to ({e.strerror or e})"
+        raise CheckpointError(msg) from e
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        os.close(fd)
+        msg = f"{path}: another trainer is working in this run folder"
+        raise CheckpointError(msg) from e
+    return fd

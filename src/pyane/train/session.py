@@ -1,0 +1,295 @@
+"""From settings to a trainer that is ready to go: data, tokenizer, model and run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pyane
+
+from .. import llama
+from ..errors import CheckpointError, ConfigError, DataError
+from ..llama.checkpoint import read_llama2c
+from .config import RESUMABLE, TrainConfig
+from .data import Dataset, TokenArray, encode_text, open_token_file, read_text, split
+from .run_folder import RunFolder, find_tokenizer
+from .state import TrainingState, load_state
+from .stories import story_text
+from .tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+from .trainer import Trainer
+
+# The built-in stories are the same for every --seed, so that held-out losses can be compared.
+_STORY_SEED = 0
+
+Note = Callable[[str], None]
+
+
+@dataclasses.dataclass
+class Session:
+    """A run that is ready to train.
+
+    Attributes:
+        trainer: The loop.
+        model: What it trains.
+        dataset: Its data.
+        tokenizer: None for token files that came without one.
+        run: The locked run folder.
+        device: Name of the device.
+    """
+
+    trainer: Trainer
+    model: llama.Model
+    dataset: Dataset
+    tokenizer: Tokenizer | None
+    run: RunFolder
+    device: str
+
+    def close(self) -> None:
+        """Unload the model and unlock the run folder."""
+        self.model.close()
+        self.run.close()
+
+
+def start(config: TrainConfig, run_dir: Path | None = None, note: Note = lambda _: None) -> Session:
+    """Set up a new run. The run folder is made last: settings that fail leave nothing behind.
+
+    Args:
+        config: Settings.
+        run_dir: New or empty folder; None: the next free `runs/<preset>-<n>`.
+        note: Told in words what is going on.
+
+    Raises:
+        ConfigError: Settings that do not fit together.
+        DataError: Data or tokenizer that cannot be used.
+        CheckpointError: `init_from` cannot be read, or the run folder cannot be written.
+        CompileError: The device refuses the model.
+    """
+    config = _with_absolute_paths(config)
+    first = _initial_weights(config)
+    shape = first.config if first else _preset(config.preset)
+    tokenizer = _given_tokenizer(config)
+    tokens, tokenizer, source = _open_data(config, tokenizer, shape.vocab_size, note)
+    if first is None:
+        vocab_size = tokenizer.vocab_size if tokenizer else shape.vocab_size
+        shape = dataclasses.replace(shape, vocab_size=vocab_size, seq_len=config.seq_len)
+    _check_fit(config, shape, tokenizer)
+    dataset = split(tokens, config.seq_len, config.held_out_fraction, source)
+    note(_describe(dataset, source))
+    parameters = first or llama.Parameters(shape).init(np.random.default_rng(config.seed))
+    model, device = _build(config, shape, parameters)
+    run = (
+        RunFolder.create(run_dir) if run_dir else RunFolder.create_next(Path("runs"), config.preset)
+    )
+    try:
+        if tokenizer is not None:
+            _save_tokenizer(run, tokenizer)
+        _write_config(run, config, shape, dataset, device)
+        trainer = Trainer(config, model, dataset, run)
+    except BaseException:
+        run.close()
+        raise
+    return Session(trainer, model, dataset, tokenizer, run, device)
+
+
+def resume(run_dir: Path, changes: Mapping[str, Any], note: Note = lambda _: None) -> Session:
+    """Set up a run to go on where its saved state is.
+
+    Args:
+        run_dir: Run folder.
+        changes: Settings to change; only those in `RESUMABLE`.
+        note: Told in words what is going on.
+
+    Raises:
+        ConfigError: A setting that cannot change in a run, or all steps are done.
+        DataError: The data are missing or not those that the run began with.
+        CheckpointError: No run folder, in use, or its state is corrupt.
+    """
+    for name in changes:
+        if name not in RESUMABLE:
+            flag = "--" + name.replace("_", "-")
+            msg = f"{flag} cannot change in a run that is resumed; start a new one without --resume"
+            raise ConfigError(msg)
+    run = RunFolder.open(run_dir)
+    try:
+        return _resume(run, changes, note)
+    except BaseException:
+        run.close()
+        raise
+
+
+def _resume(run: RunFolder, changes: Mapping[str, Any], note: Note) -> Session:
+    state = load_state(run.state)
+    config = TrainConfig.from_dict({**state.config, **changes})
+    if state.step >= config.steps:
+        msg = (
+            f"{run.path}: all {state.step} steps are done; to go on: "
+            f"pyane train --resume {run.path} --steps N, with N above {state.step}"
+        )
+        raise ConfigError(msg)
+    shape = _shape_of(run, state)
+    kept = find_tokenizer(run.path)
+    tokenizer = load_tokenizer(kept) if kept else None
+    tokens, tokenizer, source = _open_data(config, tokenizer, shape.vocab_size, note)
+    _check_fit(config, shape, tokenizer)
+    dataset = split(tokens, config.seq_len, config.held_out_fraction, source)
+    if dataset.hash != state.data_hash:
+        msg = (
+            f"{source}: the data are not those the run began with (SHA-256 of the tokens "
+            f"{dataset.hash[:12]}, was {state.data_hash[:12]}). Restore them, or start a new run "
+            f"with --init-from {run.path}"
+        )
+        raise DataError(msg)
+    note(_describe(dataset, source))
+    model, device = _build(config, shape, llama.Parameters(shape))
+    trainer = Trainer(config, model, dataset, run, state)
+    _write_config(run, config, shape, dataset, device)
+    note(f"Going on after step {state.step}")
+    return Session(trainer, model, dataset, tokenizer, run, device)
+
+
+def load_model(path: Path) -> tuple[llama.Config, llama.Parameters, Path | None]:
+    """Weights of a run folder or a llama2.c checkpoint, and the tokenizer beside them, if any.
+
+    Raises:
+        CheckpointError: Missing, or not a checkpoint.
+    """
+    file = path
+    if path.is_dir():
+        file = path / "model.bin"
+        if not file.is_file():
+            msg = f"{path}: no model.bin in this folder; give a run folder or a checkpoint file"
+            raise CheckpointError(msg)
+    try:
+        config, parameters = read_llama2c(file)
+    except OSError as e:
+        msg = f"{file}: checkpoint cannot be read ({e.strerror or e})"
+        raise CheckpointError(msg) from e
+    return config, parameters, find_tokenizer(file.parent)
+
+
+def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
+    """So that a run can be resumed from another working directory."""
+    names = ("data", "tokenizer", "init_from")
+    settings = config.to_dict()
+    for name in names:
+        if settings[name] is not None:
+            settings[name] = str(Path(settings[name]).absolute())
+    return TrainConfig.from_dict(settings)
+
+
+def _preset(name: str) -> llama.Config:
+    if name not in llama.PRESETS:
+        msg = f"--preset must be one of {', '.join(llama.PRESETS)}, got {name}"
+        raise ConfigError(msg)
+    return llama.PRESETS[name]
+
+
+def _initial_weights(config: TrainConfig) -> llama.Parameters | None:
+    if config.init_from is None:
+        return None
+    return load_model(Path(config.init_from))[1]
+
+
+def _given_tokenizer(config: TrainConfig) -> Tokenizer | None:
+    if config.tokenizer is not None:
+        return load_tokenizer(Path(config.tokenizer))
+    if config.init_from is None:
+        return None
+    # Weights mean nothing without the vocabulary they were trained with.
+    beside = load_model(Path(config.init_from))[2]
+    if beside is None and _is_text(config):
+        msg = (
+            f"--init-from {config.init_from}: has no tokenizer beside it; "
+            "name the one it was trained with: --tokenizer FILE"
+        )
+        raise ConfigError(msg)
+    return load_tokenizer(beside) if beside else None
+
+
+def _is_text(config: TrainConfig) -> bool:
+    return config.data is None or not config.data.endswith(".bin")
+
+
+def _open_data(
+    config: TrainConfig, tokenizer: Tokenizer | None, vocab_size: int, note: Note
+) -> tuple[TokenArray, Tokenizer | None, str]:
+    """Tokens, the tokenizer (trained here when needed) and the data's name for messages."""
+    if config.data is not None and not _is_text(config):
+        limit = tokenizer.vocab_size if tokenizer else vocab_size
+        return open_token_file(Path(config.data), limit), tokenizer, config.data
+    if config.data is None:
+        note(f"Telling {config.story_bytes / 1e6:.1f} MB of stories")
+        text, source = story_text(config.story_bytes, _STORY_SEED), "built-in stories"
+    else:
+        text, source = read_text(Path(config.data)), config.data
+    if tokenizer is None:
+        note(f"Training a tokenizer of {vocab_size} tokens")
+        tokenizer = train_tokenizer(text, vocab_size)
+    return encode_text(text, tokenizer), tokenizer, source
+
+
+def _check_fit(config: TrainConfig, shape: llama.Config, tokenizer: Tokenizer | None) -> None:
+    if tokenizer is not None and tokenizer.vocab_size != shape.vocab_size:
+        msg = (
+            f"--tokenizer has {tokenizer.vocab_size} tokens, the model {shape.vocab_size}; "
+            "a model needs the tokenizer it was trained with"
+        )
+        raise ConfigError(msg)
+    if config.seq_len > shape.seq_len:
+        msg = f"--seq-len must be at most {shape.seq_len}, the model's, got {config.seq_len}"
+        raise ConfigError(msg)
+
+
+def _describe(dataset: Dataset, source: str) -> str:
+    n = len(dataset.train) + len(dataset.held_out)
+    return f"Data: {source}, {n:,} tokens, {len(dataset.held_out):,} of them held out"
+
+
+def _build(
+    config: TrainConfig, shape: llama.Config, parameters: llama.Parameters
+) -> tuple[llama.Model, str]:
+    if config.threads is not None:
+        pyane.set_num_threads(config.threads)
+    device = pyane.device(config.device)
+    model = llama.Model(shape, parameters, device, batch=config.batch_size, seq_len=config.seq_len)
+    return model, device.name
+
+
+def _shape_of(run: RunFolder, state: TrainingState) -> llama.Config:
+    try:
+        return llama.Config(**state.model)
+    except (ConfigError, TypeError) as e:
+        msg = f"{run.state}: training state describes no model ({e})"
+        raise CheckpointError(msg) from e
+
+
+def _save_tokenizer(run: RunFolder, tokenizer: Tokenizer) -> None:
+    path = run.path / tokenizer.file_name
+    try:
+        tokenizer.save(path)
+    except OSError as e:
+        msg = f"{path}: could not be written ({e.strerror or e})"
+        raise CheckpointError(msg) from e
+
+
+def _write_config(
+    run: RunFolder, config: TrainConfig, shape: llama.Config, dataset: Dataset, device: str
+) -> None:
+    run.write_config(
+        {
+            "pyane": pyane.__version__,
+            "device": device,
+            "train": config.to_dict(),
+            "model": dataclasses.asdict(shape),
+            "n_parameters": shape.n_parameters,
+            "data": {
+                "sha256": dataset.hash,
+                "train_tokens": len(dataset.train),
+                "held_out_tokens": len(dataset.held_out),
+            },
+        }
+    )
