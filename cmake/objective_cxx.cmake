@@ -67,6 +67,7 @@ elseif(PYANE_ANE STREQUAL gnustep)
               $<$<COMPILE_LANGUAGE:OBJCXX>:_NATIVE_OBJC_EXCEPTIONS=1>)
   target_link_libraries(pyane_gnustep INTERFACE ${PYANE_GNUSTEP_BASE} ${gcc_libobjc})
 
+  set(PYANE_FAKE_ANE_FOLDER ${CMAKE_BINARY_DIR}/fake_ane)
   add_library(pyane_objc INTERFACE)
   target_link_libraries(pyane_objc INTERFACE pyane_gnustep fake_iosurface)
 endif()
