@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// The inner loops of the matrix product, one set per instruction set (gemm_kernel_impl.h compiled
+// once for each). Plain pointers and function pointers only: these translation units must not share
+// inline functions with the rest, or the linker might keep a copy that not every CPU can run.
+
+namespace pyane::emulator {
+
+/// Where packing reads from: element (lane, k) is at data[lane_offset + k_offset], in elements. A
+/// lane is a row of a or a column of b. With null tables the offsets are lane * lane_stride and
+/// k * k_stride.
+struct GemmSource {
+  const void* data;
+  bool is_half;  ///< fp16, else fp32.
+  std::int64_t lane_stride;
+  std::int64_t k_stride;
+  const std::int64_t* lane_offsets;
+  const std::int64_t* k_offsets;
+};
+
+/// Where a tile of c goes, and what is added on the way.
+struct GemmTarget {
+  void* data;  ///< Element (0, 0) of the tile.
+  bool is_half;
+  std::int64_t row_stride;
+  std::int64_t col_stride;
+  const void* bias;  ///< nullptr: none. Else the entry of the tile's first row or column.
+  bool bias_is_half;
+  bool bias_is_per_row;
+};
+
+struct GemmKernel {
+  int mr;  ///< Rows of a tile: width of a panel of a.
+  int nr;  ///< Columns of a tile: width of a panel of b.
+
+  /// Writes one panel: panel[k * width + lane] for k < n_k, lane < width as fp32; lanes from
+  /// n_lanes on are zero. `width` is mr for pack_a, nr for pack_b.
+  void (*pack_a)(const GemmSource& source, int n_lanes, std::int64_t n_k, float* panel);
+  void (*pack_b)(const GemmSource& source, int n_lanes, std::int64_t n_k, float* panel);
+
+  /// sums[i * sums_stride + j] (+)= sum over k of a[k * mr + i] * b[k * nr + j], k in order, for
+  /// i < rows and j < cols rounded up to whole vectors. `adds`: to what is there, else to zero.
+  void (*multiply)(std::int64_t n_k, const float* a, const float* b, float* sums,
+                   std::int64_t sums_stride, int rows, int cols, bool adds);
+
+  /// c = round(sums + bias) for one tile of rows <= mr, cols <= nr.
+  void (*store)(const float* sums, std::int64_t sums_stride, int rows, int cols,
+                const GemmTarget& target);
+};
+
+extern const GemmKernel kGemmKernelScalar;
+#if defined(__x86_64__)
+extern const GemmKernel kGemmKernelAvx2;
+extern const GemmKernel kGemmKernelAvx512;
+#elif defined(__aarch64__)
+extern const GemmKernel kGemmKernelNeon;
+#endif
+
+}  // namespace pyane::emulator

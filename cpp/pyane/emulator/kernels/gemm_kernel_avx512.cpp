@@ -1,0 +1,44 @@
+#include <immintrin.h>
+
+#include "pyane/emulator/kernels/gemm_kernel.h"
+
+namespace pyane::emulator {
+namespace {
+
+using Vector = __m512;
+constexpr int kLanes = 16;
+// 28 sums, 2 columns and a row's element fill the 32 registers.
+constexpr int kMr = 14;
+constexpr int kNrVectors = 2;
+
+inline __mmask16 first(int n) { return static_cast<__mmask16>((1U << n) - 1); }
+
+inline Vector splat(float x) { return _mm512_set1_ps(x); }
+inline Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+
+inline Vector load(const float* p) { return _mm512_loadu_ps(p); }
+inline Vector load_part(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
+inline void store(float* p, Vector v) { _mm512_storeu_ps(p, v); }
+inline void store_part(float* p, Vector v, int n) { _mm512_mask_storeu_ps(p, first(n), v); }
+
+inline Vector load(const std::uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline Vector load_part(const std::uint16_t* p, int n) {
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(n), p));
+}
+inline __m256i narrow(Vector v) { return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT); }
+inline void store(std::uint16_t* p, Vector v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(v));
+}
+inline void store_part(std::uint16_t* p, Vector v, int n) {
+  _mm256_mask_storeu_epi16(p, first(n), narrow(v));
+}
+
+#include "pyane/emulator/kernels/gemm_kernel_impl.h"
+
+}  // namespace
+
+const GemmKernel kGemmKernelAvx512 = kKernel;
+
+}  // namespace pyane::emulator

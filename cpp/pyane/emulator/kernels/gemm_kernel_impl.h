@@ -1,0 +1,307 @@
+// Body of gemm_kernel_<isa>.cpp, which before including this, in namespace pyane::emulator::(none),
+// defines
+//
+//   kLanes, kMr, kNrVectors      floats per vector, rows and vectors per tile
+//   Vector                       kLanes floats, a vector type of GCC and Clang
+//   load, load_part, store, store_part   of floats and of fp16 (std::uint16_t), n < kLanes elements
+//                                for the _part forms, whose other lanes are zero
+//
+//   splat, multiply_add         one value in all lanes; a * b + c, fused where the CPU can
+
+constexpr int kNr = kLanes * kNrVectors;
+
+inline Vector load_some(const float* p, int n) {
+  return n >= kLanes ? load(p) : n <= 0 ? Vector{} : load_part(p, n);
+}
+inline Vector load_some(const std::uint16_t* p, int n) {
+  return n >= kLanes ? load(p) : n <= 0 ? Vector{} : load_part(p, n);
+}
+
+// Interleaves the lower (upper) halves of two vectors: a0 b0 a1 b1 ...
+template <int... kIndex>
+struct Indices {};
+template <int kCount, int... kIndex>
+struct Count : Count<kCount - 1, kCount - 1, kIndex...> {};
+template <int... kIndex>
+struct Count<0, kIndex...> {
+  using Type = Indices<kIndex...>;
+};
+template <int... kIndex>
+inline Vector interleave_low(Vector a, Vector b, Indices<kIndex...>) {
+  return __builtin_shufflevector(a, b, (kIndex / 2 + (kIndex % 2) * kLanes)...);
+}
+template <int... kIndex>
+inline Vector interleave_high(Vector a, Vector b, Indices<kIndex...>) {
+  return __builtin_shufflevector(a, b, (kLanes / 2 + kIndex / 2 + (kIndex % 2) * kLanes)...);
+}
+
+// kLanes x kLanes in place: log2(kLanes) perfect shuffles of the rows.
+inline void transpose(Vector* rows) {
+  const Count<kLanes>::Type indices;
+#pragma GCC unroll 4
+  for (int step = 1; step < kLanes; step *= 2) {
+    Vector next[kLanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes / 2; ++i) {
+      next[2 * i] = interleave_low(rows[i], rows[i + kLanes / 2], indices);
+      next[2 * i + 1] = interleave_high(rows[i], rows[i + kLanes / 2], indices);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) rows[i] = next[i];
+  }
+}
+
+// Stores the lanes of a panel row from `lane` on that lie within its width.
+template <int kWidth>
+inline void store_lanes(float* panel_row, int lane, Vector value) {
+  if (lane + kLanes <= kWidth) {
+    store(panel_row + lane, value);
+  } else {
+    store_part(panel_row + lane, value, kWidth - lane);
+  }
+}
+
+template <int kWidth, typename T>
+void pack_lanes_adjacent(const T* source, const GemmSource& s, int n_lanes, std::int64_t n_k,
+                         float* panel) {
+  if (n_lanes == kWidth && kWidth % kLanes == 0) {
+    for (std::int64_t k = 0; k < n_k; ++k) {
+      const T* row = source + (s.k_offsets != nullptr ? s.k_offsets[k] : k * s.k_stride);
+#pragma GCC unroll 4
+      for (int lane = 0; lane < kWidth; lane += kLanes) {
+        store(panel + k * kWidth + lane, load(row + lane));
+      }
+    }
+    return;
+  }
+  for (std::int64_t k = 0; k < n_k; ++k) {
+    const T* row = source + (s.k_offsets != nullptr ? s.k_offsets[k] : k * s.k_stride);
+    for (int lane = 0; lane < kWidth; lane += kLanes) {
+      store_lanes<kWidth>(panel + k * kWidth, lane, load_some(row + lane, n_lanes - lane));
+    }
+  }
+}
+
+template <int kWidth, typename T>
+void pack_k_adjacent(const T* source, const GemmSource& s, int n_lanes, std::int64_t n_k,
+                     float* panel) {
+  for (int lane = 0; lane < kWidth; lane += kLanes) {
+    const int here = n_lanes - lane;
+    const T* first = source + lane * s.lane_stride;
+    std::int64_t k = 0;
+    Vector rows[kLanes];
+    for (; k + kLanes <= n_k; k += kLanes) {
+      if (here >= kLanes) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) rows[i] = load(first + i * s.lane_stride + k);
+      } else {
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) {
+          rows[i] = i < here ? load(first + i * s.lane_stride + k) : Vector{};
+        }
+      }
+      transpose(rows);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) store_lanes<kWidth>(panel + (k + i) * kWidth, lane, rows[i]);
+    }
+    if (k < n_k) {
+      const int rest = static_cast<int>(n_k - k);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) {
+        rows[i] = i < here ? load_part(first + i * s.lane_stride + k, rest) : Vector{};
+      }
+      transpose(rows);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) {
+        if (i < rest) store_lanes<kWidth>(panel + (k + i) * kWidth, lane, rows[i]);
+      }
+    }
+  }
+}
+
+template <int kWidth, typename T>
+void pack_scattered(const T* source, const GemmSource& s, int n_lanes, std::int64_t n_k,
+                    float* panel) {
+  constexpr int kPadded = (kWidth + kLanes - 1) / kLanes * kLanes;
+  const T* lanes[kWidth];
+  for (int i = 0; i < n_lanes; ++i) {
+    lanes[i] = source + (s.lane_offsets != nullptr ? s.lane_offsets[i] : i * s.lane_stride);
+  }
+  T row[kPadded] = {};
+  for (std::int64_t k = 0; k < n_k; ++k) {
+    const std::int64_t offset = s.k_offsets != nullptr ? s.k_offsets[k] : k * s.k_stride;
+    for (int i = 0; i < n_lanes; ++i) row[i] = lanes[i][offset];
+    for (int lane = 0; lane < kWidth; lane += kLanes) {
+      store_lanes<kWidth>(panel + k * kWidth, lane, load(row + lane));
+    }
+  }
+}
+
+template <int kWidth, typename T>
+void pack_as(const GemmSource& s, int n_lanes, std::int64_t n_k, float* panel) {
+  const T* source = static_cast<const T*>(s.data);
+  bool is_adjacent = s.lane_stride == 1;
+  if (s.lane_offsets != nullptr) {
+    is_adjacent = true;
+    for (int i = 1; i < n_lanes; ++i) {
+      is_adjacent = is_adjacent && s.lane_offsets[i] == s.lane_offsets[0] + i;
+    }
+    if (is_adjacent) source += s.lane_offsets[0];
+  }
+  if (is_adjacent) {
+    pack_lanes_adjacent<kWidth>(source, s, n_lanes, n_k, panel);
+  } else if (s.lane_offsets == nullptr && s.k_offsets == nullptr && s.k_stride == 1) {
+    pack_k_adjacent<kWidth>(source, s, n_lanes, n_k, panel);
+  } else {
+    pack_scattered<kWidth>(source, s, n_lanes, n_k, panel);
+  }
+}
+
+template <int kWidth>
+void pack(const GemmSource& s, int n_lanes, std::int64_t n_k, float* panel) {
+  if (s.is_half) {
+    pack_as<kWidth, std::uint16_t>(s, n_lanes, n_k, panel);
+  } else {
+    pack_as<kWidth, float>(s, n_lanes, n_k, panel);
+  }
+}
+
+using MultiplyTile = void (*)(std::int64_t n_k, const float* a, const float* b, float* sums,
+                              std::int64_t sums_stride, bool adds);
+
+template <int kRows, int kVectors>
+void multiply_tile(std::int64_t n_k, const float* a, const float* b, float* sums,
+                   std::int64_t sums_stride, bool adds) {
+  Vector sum[kRows][kVectors];
+  if (adds) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) sum[i][j] = load(sums + i * sums_stride + j * kLanes);
+    }
+  } else {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) sum[i][j] = Vector{};
+    }
+  }
+  for (std::int64_t k = 0; k < n_k; ++k) {
+    Vector column[kVectors];
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) column[j] = load(b + j * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const Vector row = splat(a[i]);
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) sum[i][j] = multiply_add(row, column[j], sum[i][j]);
+    }
+    a += kMr;
+    b += kNr;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) store(sums + i * sums_stride + j * kLanes, sum[i][j]);
+  }
+}
+
+// One function for each number of rows and vectors: what is left over at the edges is not computed.
+template <int kSize>
+struct Table {
+  MultiplyTile entries[kSize];
+};
+template <int... kIndex>
+constexpr Table<sizeof...(kIndex)> make_tiles(Indices<kIndex...>) {
+  return {{&multiply_tile<kIndex / kNrVectors + 1, kIndex % kNrVectors + 1>...}};
+}
+constexpr Table<kMr * kNrVectors> kTiles = make_tiles(Count<kMr * kNrVectors>::Type());
+
+void multiply(std::int64_t n_k, const float* a, const float* b, float* sums,
+              std::int64_t sums_stride, int rows, int cols, bool adds) {
+  const int vectors = (cols + kLanes - 1) / kLanes;
+  kTiles.entries[(rows - 1) * kNrVectors + vectors - 1](n_k, a, b, sums, sums_stride, adds);
+}
+
+template <typename T>
+void load_bias(const void* bias, int n, int padded, float* values) {
+  for (int i = 0; i < padded; i += kLanes) {
+    store(values + i, load_some(static_cast<const T*>(bias) + i, n - i));
+  }
+}
+
+template <typename T>
+void store_tile(const float* sums, std::int64_t sums_stride, int rows, int cols,
+                const GemmTarget& target) {
+  constexpr int kPaddedRows = (kMr + kLanes - 1) / kLanes * kLanes;
+  constexpr int kMost = kPaddedRows > kNr ? kPaddedRows : kNr;
+  float bias[kMost] = {};
+  const bool has_bias = target.bias != nullptr;
+  const bool per_row = has_bias && target.bias_is_per_row;
+  if (has_bias) {
+    const int n = per_row ? rows : cols;
+    const int padded = per_row ? kPaddedRows : kNr;
+    if (target.bias_is_half) {
+      load_bias<std::uint16_t>(target.bias, n, padded, bias);
+    } else {
+      load_bias<float>(target.bias, n, padded, bias);
+    }
+  }
+  T* out = static_cast<T*>(target.data);
+  const auto value = [&](int i, int j) {
+    Vector v = load(sums + i * sums_stride + j);
+    if (has_bias) v += per_row ? splat(bias[i]) : load(bias + j);
+    return v;
+  };
+
+  if (target.col_stride == 1) {
+    for (int i = 0; i < rows; ++i) {
+      T* row = out + i * target.row_stride;
+      for (int j = 0; j < cols; j += kLanes) {
+        if (j + kLanes <= cols) {
+          store(row + j, value(i, j));
+        } else {
+          store_part(row + j, value(i, j), cols - j);
+        }
+      }
+    }
+    return;
+  }
+  // Column by column, which are adjacent in a transposed target; else element by element.
+  for (int i = 0; i < rows; i += kLanes) {
+    const int here = rows - i < kLanes ? rows - i : kLanes;
+    for (int j = 0; j < cols; j += kLanes) {
+      Vector block[kLanes];
+      for (int r = 0; r < kLanes; ++r) block[r] = r < here ? value(i + r, j) : Vector{};
+      transpose(block);
+      for (int c = 0; c < kLanes && j + c < cols; ++c) {
+        T* column = out + i * target.row_stride + (j + c) * target.col_stride;
+        if (target.row_stride == 1 && here == kLanes) {
+          store(column, block[c]);
+        } else if (target.row_stride == 1) {
+          store_part(column, block[c], here);
+        } else {
+          T elements[kLanes];
+          store(elements, block[c]);
+          for (int r = 0; r < here; ++r) column[r * target.row_stride] = elements[r];
+        }
+      }
+    }
+  }
+}
+
+void store_any(const float* sums, std::int64_t sums_stride, int rows, int cols,
+               const GemmTarget& target) {
+  if (target.is_half) {
+    store_tile<std::uint16_t>(sums, sums_stride, rows, cols, target);
+  } else {
+    store_tile<float>(sums, sums_stride, rows, cols, target);
+  }
+}
+
+constexpr GemmKernel kKernel = {.mr = kMr,
+                                .nr = kNr,
+                                .pack_a = &pack<kMr>,
+                                .pack_b = &pack<kNr>,
+                                .multiply = &multiply,
+                                .store = &store_any};
