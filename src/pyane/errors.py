@@ -64,6 +64,10 @@ class BlobError(Error, ValueError):
     """A weight file that is truncated, lies about its contents, or is missing."""
 
 
+class BlobWarning(UserWarning):
+    """A weight file with a wrong field that a lenient reader could do without."""
+
+
 class CheckpointError(Error, ValueError):
     """A checkpoint or training state that is truncated, corrupt, or of another model."""
 

@@ -56,6 +56,8 @@ struct Type {
 /// Equality that ignores how scalars are spelled.
 bool same_type(const Type& a, const Type& b);
 
+using pyane::to_string;  // Shapes; the declaration below would hide it.
+
 /// MIL text of a type, e.g. "tensor<fp16, [1, 64, 1, 256]>".
 std::string to_string(const Type& type);
 
@@ -63,6 +65,9 @@ std::string to_string(const Type& type);
 struct BlobReference {
   std::string path;          ///< As written, e.g. "@model_path/weights/weight.bin".
   std::uint64_t offset = 0;  ///< Byte offset of the tensor's metadata record.
+  /// Written `string("...")`, `uint64(64)` rather than `tensor<string, []>("...")` and so on: as
+  /// for Type::short_form, kept so that printing gives back what was read.
+  bool short_form = true;
   friend bool operator==(const BlobReference&, const BlobReference&) = default;
 };
 
@@ -72,6 +77,7 @@ using TensorBytes = std::vector<std::byte>;
 
 /// A typed constant in the text. A tensor of numbers or bools, a tensor of strings, a reference
 /// into a weight file, or a list / tuple / dict of literals (dict: key, value, key, value, ...).
+/// At most one dimension of a tensor's type is `?`; it follows from the number of elements.
 struct Literal {
   Type type;
   std::variant<TensorBytes, std::vector<std::string>, BlobReference, std::vector<Literal>> payload;

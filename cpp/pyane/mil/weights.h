@@ -27,7 +27,8 @@ struct Model {
   std::string source_name = "<text>";  ///< For messages.
 };
 
-/// A value known before evaluation. `data` is row-major, packed as TensorBytes is; empty (with
+/// A value known before evaluation. `data` is row-major, laid out as TensorBytes is (sub-byte
+/// integers unpacked) and aligned for its elements; `type` has no unknown dimension. Empty (with
 /// `is_missing`) for a weight whose file was not given, so that types can be checked without it.
 struct Constant {
   Type type;
@@ -41,6 +42,7 @@ struct Constant {
 ///
 /// @param files  nullptr: blob references give a constant with `is_missing`.
 /// @throws BlobError  a path not in `files`, or a record that does not hold the declared tensor.
+/// @throws MilVerifyError  a list, tuple or dict.
 Constant to_constant(const Literal& literal, const WeightFiles* files);
 
 }  // namespace pyane::mil
