@@ -7,6 +7,7 @@
 #include "bindings.h"
 #include "pyane/base/error.h"
 #include "pyane/train/adam.h"
+#include "pyane/train/classifier.h"
 #include "pyane/train/cross_entropy.h"
 #include "pyane/train/embedding.h"
 #include "pyane/train/rmsnorm.h"
@@ -159,6 +160,100 @@ Raises:
 )doc");
 }
 
+/// Logits [N, V] or [B, S, V] must have one row per position of x; V is the rows of w.
+void check_logits(const char* where, const char* name, const py::array& logits,
+                  const ActivationShape& shape, const py::array& w) {
+  const bool fits = logits.ndim() >= 2 && w.ndim() == 2 &&
+                    logits.shape(logits.ndim() - 1) == w.shape(0) &&
+                    static_cast<std::size_t>(w.shape(1)) == shape.channels;
+  if (fits) return;
+  throw ShapeError(std::string(where) + ": " + name + " must be [N, V] or [B, S, V] and w [V, " +
+                   std::to_string(shape.channels) + "], got " + describe(logits) + " and " +
+                   describe(w));
+}
+
+void bind_classifier(py::module_& train) {
+  train.def(
+      "classifier_forward",
+      [](py::array& logits, const py::array& x, const py::array& w) {
+        constexpr const char* kWhere = "classifier_forward";
+        const ActivationShape shape = activation_shape(kWhere, "x", x);
+        check_logits(kWhere, "logits", logits, shape, w);
+        const auto logits_view = float32_out(kWhere, "logits", logits);
+        const auto x_view = float32_arg(kWhere, "x", x);
+        const auto w_view = float32_arg(kWhere, "w", w);
+        check_disjoint(kWhere, "logits", logits, "x", x);
+        check_disjoint(kWhere, "logits", logits, "w", w);
+        const py::gil_scoped_release release;
+        classifier_forward(logits_view, x_view, w_view, shape);
+      },
+      "logits"_a.noconvert(), "x"_a.noconvert(), "w"_a.noconvert(),
+      R"doc(logits[b,s,v] = sum_c x[b,c,s] * w[v,c].
+
+Args:
+    logits: float32 [B * S, V] or [B, S, V], overwritten.
+    x: float32 [C, S], [B, C, S] or [B, C, 1, S].
+    w: float32 [V, C].
+
+Raises:
+    ShapeError: A dtype, a shape, or shared memory.
+)doc");
+  train.def(
+      "classifier_backward",
+      [](py::array& dx, const py::array& dlogits, const py::array& w) {
+        constexpr const char* kWhere = "classifier_backward";
+        const ActivationShape shape = activation_shape(kWhere, "dx", dx);
+        check_logits(kWhere, "dlogits", dlogits, shape, w);
+        const auto dx_view = float32_out(kWhere, "dx", dx);
+        const auto dlogits_view = float32_arg(kWhere, "dlogits", dlogits);
+        const auto w_view = float32_arg(kWhere, "w", w);
+        check_disjoint(kWhere, "dx", dx, "dlogits", dlogits);
+        check_disjoint(kWhere, "dx", dx, "w", w);
+        const py::gil_scoped_release release;
+        classifier_backward(dx_view, dlogits_view, w_view, shape);
+      },
+      "dx"_a.noconvert(), "dlogits"_a.noconvert(), "w"_a.noconvert(),
+      R"doc(dx[b,c,s] = sum_v w[v,c] * dlogits[b,s,v].
+
+Args:
+    dx: float32 [C, S], [B, C, S] or [B, C, 1, S], overwritten.
+    dlogits: float32 [B * S, V] or [B, S, V].
+    w: float32 [V, C].
+
+Raises:
+    ShapeError: A dtype, a shape, or shared memory.
+)doc");
+  train.def(
+      "classifier_weight_gradient",
+      [](py::array& dw, const py::array& dlogits, const py::array& x, float scale) {
+        constexpr const char* kWhere = "classifier_weight_gradient";
+        const ActivationShape shape = activation_shape(kWhere, "x", x);
+        check_logits(kWhere, "dlogits", dlogits, shape, dw);
+        const auto dw_view = float32_out(kWhere, "dw", dw);
+        const auto dlogits_view = float32_arg(kWhere, "dlogits", dlogits);
+        const auto x_view = float32_arg(kWhere, "x", x);
+        check_disjoint(kWhere, "dw", dw, "dlogits", dlogits);
+        check_disjoint(kWhere, "dw", dw, "x", x);
+        const py::gil_scoped_release release;
+        classifier_weight_gradient(dw_view, dlogits_view, x_view, shape, scale);
+      },
+      "dw"_a.noconvert(), "dlogits"_a.noconvert(), "x"_a.noconvert(), py::kw_only(),
+      "scale"_a = 1.0F,
+      R"doc(dw[v,c] += scale * sum_{b,s} dlogits[b,s,v] * x[b,c,s].
+
+`WeightGradientQueue.submit(dw, dlogits, x, positions_first_dy=True)` does it asynchronously.
+
+Args:
+    dw: float32 [V, C], added to.
+    dlogits: float32 [B * S, V] or [B, S, V].
+    x: float32 [C, S], [B, C, S] or [B, C, 1, S].
+    scale: Factor, to undo a loss scale.
+
+Raises:
+    ShapeError: A dtype, a shape, or shared memory.
+)doc");
+}
+
 void bind_embedding(py::module_& train) {
   train.def(
       "embedding_forward",
@@ -302,6 +397,8 @@ void bind_train(py::module_& m) {
   auto train = m.def_submodule("train", "CPU half of training, on fp32 buffers.");
   bind_rmsnorm(train);
   bind_cross_entropy(train);
+  bind_classifier(train);
   bind_embedding(train);
   bind_adam(train);
+  bind_train_queue(train);
 }
