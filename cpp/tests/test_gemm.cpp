@@ -133,9 +133,8 @@ void run_case(const Case& test) {
   const void* a_data = a.memory.data();
   const void* b_data = b.memory.data();
   if (test.packs) {
-    gemm.pack_a(a_data);
-    gemm.pack_b(b_data);
-    a_data = b_data = nullptr;
+    if (gemm.pack_a(a_data)) a_data = nullptr;
+    if (gemm.pack_b(b_data)) b_data = nullptr;
   }
   const std::vector<std::byte> before = c.memory;
   std::vector<std::byte> scratch(gemm.scratch_bytes() + 64);

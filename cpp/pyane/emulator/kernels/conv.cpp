@@ -118,10 +118,8 @@ class ConvStep final : public Step {
       const std::size_t bytes = static_cast<std::size_t>(padding_.size()) * dtype_size(x_dtype_);
       padded_bytes_ = (bytes + kAlign - 1) / kAlign * kAlign;
     }
-    if (context.inputs[1].data != nullptr) {
-      gemm_.pack_a(context.inputs[1].data);
-      is_weight_packed_ = true;
-    }
+    const void* weight = context.inputs[1].data;
+    is_weight_packed_ = weight != nullptr && gemm_.pack_a(weight);
   }
 
   void run(const StepArguments& arguments) const override {

@@ -26,8 +26,8 @@ namespace {
 using Index = std::int64_t;
 
 constexpr std::size_t kAlign = 64;
-/// Steps along k: a panel of b (32 columns) of this length is about as large as the L1 cache.
-constexpr Index kMaxStep = 384;
+/// Steps along k: a panel of b (32 columns) of this length still fits into the L1 cache.
+constexpr Index kMaxStep = 256;
 /// Blocks of c: enough for any number of threads, but not so small that packing shows.
 constexpr Index kWantedTasks = 32;
 constexpr Index kMinTaskProducts = 1 << 18;
@@ -232,7 +232,6 @@ struct Gemm::Plan {
   Index n_k_steps = 1;
   Index own_a_floats = 0;
   Index own_b_floats = 0;
-  Index sums_stride = 0;
   Index sums_floats = 0;
   std::size_t scratch_bytes = 0;
 
@@ -297,15 +296,14 @@ void Gemm::Plan::place() {
   };
   share(a, b);
   share(b, a);
-  const auto own = [&](const Side& side) {
+  const auto own = [&](const Side& side, Index panels) {
     const bool is_own = side.packed == nullptr && !side.is_shared;
     // Rounded so that what follows stays aligned.
-    return is_own ? divide_up(side.block * side.width * k_step, 16) * 16 : 0;
+    return is_own ? divide_up(panels * side.width * k_step, 16) * 16 : 0;
   };
-  own_a_floats = own(a);
-  own_b_floats = own(b);
-  sums_stride = b.block * b.width;
-  sums_floats = a.block * a.width * sums_stride;
+  own_a_floats = own(a, a.block);
+  own_b_floats = own(b, 1);  // The next panel replaces it.
+  sums_floats = a.block * b.block * a.width * b.width;
 }
 
 void Gemm::Plan::run(const void* a_data, const void* b_data, const void* bias, void* c,
@@ -360,18 +358,19 @@ void Gemm::Plan::run_task(std::size_t task, const void* a_data, const void* b_da
     const Index k = step * k_step;
     const Index n_k = std::min(k_step, spec.k - k);
     const bool is_last = step + 1 == n_k_steps;
-    const auto pack_own = [&](const Side& side, const void* data, Index first, Index panels,
-                              float* own) {
-      for (Index i = 0; i < panels; ++i) {
-        side.pack_panel(data, side.which[product], first + i, k, n_k, own + i * side.width * n_k);
+    if (packed_a == nullptr) {
+      for (Index i = 0; i < a_panels; ++i) {
+        a.pack_panel(a_data, a.which[product], a_first + i, k, n_k, own_a + i * a.width * n_k);
       }
-    };
-    if (packed_a == nullptr) pack_own(a, a_data, a_first, a_panels, own_a);
-    if (packed_b == nullptr) pack_own(b, b_data, b_first, b_panels, own_b);
+    }
 
     for (Index j = 0; j < b_panels; ++j) {
-      const float* b_panel =
-          packed_b != nullptr ? packed_b + (j * b.n_k + k) * b.width : own_b + j * b.width * n_k;
+      const float* b_panel = own_b;
+      if (packed_b != nullptr) {
+        b_panel = packed_b + (j * b.n_k + k) * b.width;
+      } else {
+        b.pack_panel(b_data, b.which[product], b_first + j, k, n_k, own_b);
+      }
       const Index col = (b_first + j) * b.width;
       const int cols = static_cast<int>(std::min<Index>(b.width, b.n_lanes - col));
       for (Index i = 0; i < a_panels; ++i) {
@@ -379,8 +378,8 @@ void Gemm::Plan::run_task(std::size_t task, const void* a_data, const void* b_da
             packed_a != nullptr ? packed_a + (i * a.n_k + k) * a.width : own_a + i * a.width * n_k;
         const Index row = (a_first + i) * a.width;
         const int rows = static_cast<int>(std::min<Index>(a.width, a.n_lanes - row));
-        float* tile = sums + i * a.width * sums_stride + j * b.width;
-        kernel->multiply(n_k, a_panel, b_panel, tile, sums_stride, rows, cols, step != 0);
+        float* tile = sums + (j * a_panels + i) * a.width * b.width;
+        kernel->multiply(n_k, a_panel, b_panel, tile, rows, cols, step != 0);
         if (!is_last) continue;
         target.data = static_cast<std::byte*>(c) +
                       (spec.c.offsets[product] + row * c_row_stride + col * c_col_stride) * c_bytes;
@@ -388,7 +387,7 @@ void Gemm::Plan::run_task(std::size_t task, const void* a_data, const void* b_da
           target.bias = static_cast<const std::byte*>(bias) +
                         (bias_first + (bias_is_per_row ? row : col)) * bias_bytes;
         }
-        kernel->store(tile, sums_stride, rows, cols, target);
+        kernel->store(tile, rows, cols, target);
       }
     }
   }
@@ -403,22 +402,28 @@ const GemmSpec& Gemm::spec() const { return plan_->spec; }
 
 namespace {
 
-void pack_constant(Side& side, const void* data) {
-  if (side.matrices.empty()) return;
+/// false when the other side is so narrow that reading fp32 panels would take longer than packing.
+bool pack_constant(Side& side, const Side& other, const void* data) {
+  if (side.matrices.empty() || other.n_panels <= 1) return false;
   side.packed = allocate(side.all_floats());
   side.pack_all(data, side.packed.get());
+  return true;
 }
 
 }  // namespace
 
-void Gemm::pack_a(const void* a) {
-  pack_constant(plan_->is_swapped ? plan_->b : plan_->a, a);
+bool Gemm::pack_a(const void* a) {
+  Side& side = plan_->is_swapped ? plan_->b : plan_->a;
+  const bool is_packed = pack_constant(side, plan_->is_swapped ? plan_->a : plan_->b, a);
   plan_->place();
+  return is_packed;
 }
 
-void Gemm::pack_b(const void* b) {
-  pack_constant(plan_->is_swapped ? plan_->a : plan_->b, b);
+bool Gemm::pack_b(const void* b) {
+  Side& side = plan_->is_swapped ? plan_->a : plan_->b;
+  const bool is_packed = pack_constant(side, plan_->is_swapped ? plan_->b : plan_->a, b);
   plan_->place();
+  return is_packed;
 }
 
 std::size_t Gemm::scratch_bytes() const { return plan_->scratch_bytes; }

@@ -63,9 +63,11 @@ class Gemm {
 
   const GemmSpec& spec() const;
 
-  /// Converts a constant operand once, at plan time; `run` then ignores its pointer for it.
-  void pack_a(const void* a);
-  void pack_b(const void* b);
+  /// Converts a constant operand once, at plan time; `run` then ignores its pointer for it. false:
+  /// nothing was done, because converting it every time is no slower (products with few rows or
+  /// columns, which only read it once), and `run` needs the pointer as before.
+  bool pack_a(const void* a);
+  bool pack_b(const void* b);
 
   /// Bytes of scratch `run` needs, 64-byte aligned; may be 0. Ask after packing constants.
   std::size_t scratch_bytes() const;

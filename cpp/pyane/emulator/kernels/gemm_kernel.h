@@ -41,14 +41,13 @@ struct GemmKernel {
   void (*pack_a)(const GemmSource& source, int n_lanes, std::int64_t n_k, float* panel);
   void (*pack_b)(const GemmSource& source, int n_lanes, std::int64_t n_k, float* panel);
 
-  /// sums[i * sums_stride + j] (+)= sum over k of a[k * mr + i] * b[k * nr + j], k in order, for
-  /// i < rows and j < cols rounded up to whole vectors. `adds`: to what is there, else to zero.
-  void (*multiply)(std::int64_t n_k, const float* a, const float* b, float* sums,
-                   std::int64_t sums_stride, int rows, int cols, bool adds);
+  /// sums[i * nr + j] (+)= sum over k of a[k * mr + i] * b[k * nr + j], k in order, for i < rows
+  /// and j < cols rounded up to whole vectors. `adds`: to what is there, else to zero.
+  void (*multiply)(std::int64_t n_k, const float* a, const float* b, float* sums, int rows,
+                   int cols, bool adds);
 
   /// c = round(sums + bias) for one tile of rows <= mr, cols <= nr.
-  void (*store)(const float* sums, std::int64_t sums_stride, int rows, int cols,
-                const GemmTarget& target);
+  void (*store)(const float* sums, int rows, int cols, const GemmTarget& target);
 };
 
 extern const GemmKernel kGemmKernelScalar;

@@ -167,17 +167,16 @@ void pack(const GemmSource& s, int n_lanes, std::int64_t n_k, float* panel) {
 }
 
 using MultiplyTile = void (*)(std::int64_t n_k, const float* a, const float* b, float* sums,
-                              std::int64_t sums_stride, bool adds);
+                              bool adds);
 
 template <int kRows, int kVectors>
-void multiply_tile(std::int64_t n_k, const float* a, const float* b, float* sums,
-                   std::int64_t sums_stride, bool adds) {
+void multiply_tile(std::int64_t n_k, const float* a, const float* b, float* sums, bool adds) {
   Vector sum[kRows][kVectors];
   if (adds) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-      for (int j = 0; j < kVectors; ++j) sum[i][j] = load(sums + i * sums_stride + j * kLanes);
+      for (int j = 0; j < kVectors; ++j) sum[i][j] = load(sums + i * kNr + j * kLanes);
     }
   } else {
 #pragma GCC unroll 16
@@ -202,7 +201,7 @@ void multiply_tile(std::int64_t n_k, const float* a, const float* b, float* sums
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < kVectors; ++j) store(sums + i * sums_stride + j * kLanes, sum[i][j]);
+    for (int j = 0; j < kVectors; ++j) store(sums + i * kNr + j * kLanes, sum[i][j]);
   }
 }
 
@@ -217,10 +216,10 @@ constexpr Table<sizeof...(kIndex)> make_tiles(Indices<kIndex...>) {
 }
 constexpr Table<kMr * kNrVectors> kTiles = make_tiles(Count<kMr * kNrVectors>::Type());
 
-void multiply(std::int64_t n_k, const float* a, const float* b, float* sums,
-              std::int64_t sums_stride, int rows, int cols, bool adds) {
+void multiply(std::int64_t n_k, const float* a, const float* b, float* sums, int rows, int cols,
+              bool adds) {
   const int vectors = (cols + kLanes - 1) / kLanes;
-  kTiles.entries[(rows - 1) * kNrVectors + vectors - 1](n_k, a, b, sums, sums_stride, adds);
+  kTiles.entries[(rows - 1) * kNrVectors + vectors - 1](n_k, a, b, sums, adds);
 }
 
 template <typename T>
@@ -231,8 +230,7 @@ void load_bias(const void* bias, int n, int padded, float* values) {
 }
 
 template <typename T>
-void store_tile(const float* sums, std::int64_t sums_stride, int rows, int cols,
-                const GemmTarget& target) {
+void store_tile(const float* sums, int rows, int cols, const GemmTarget& target) {
   constexpr int kPaddedRows = (kMr + kLanes - 1) / kLanes * kLanes;
   constexpr int kMost = kPaddedRows > kNr ? kPaddedRows : kNr;
   float bias[kMost] = {};
@@ -249,7 +247,7 @@ void store_tile(const float* sums, std::int64_t sums_stride, int rows, int cols,
   }
   T* out = static_cast<T*>(target.data);
   const auto value = [&](int i, int j) {
-    Vector v = load(sums + i * sums_stride + j);
+    Vector v = load(sums + i * kNr + j);
     if (has_bias) v += per_row ? splat(bias[i]) : load(bias + j);
     return v;
   };
@@ -290,12 +288,11 @@ void store_tile(const float* sums, std::int64_t sums_stride, int rows, int cols,
   }
 }
 
-void store_any(const float* sums, std::int64_t sums_stride, int rows, int cols,
-               const GemmTarget& target) {
+void store_any(const float* sums, int rows, int cols, const GemmTarget& target) {
   if (target.is_half) {
-    store_tile<std::uint16_t>(sums, sums_stride, rows, cols, target);
+    store_tile<std::uint16_t>(sums, rows, cols, target);
   } else {
-    store_tile<float>(sums, sums_stride, rows, cols, target);
+    store_tile<float>(sums, rows, cols, target);
   }
 }
 

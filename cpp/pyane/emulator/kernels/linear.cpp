@@ -70,12 +70,9 @@ GemmOperand operand(const Matrices& x, const TensorLayout& batch) {
 class GemmStep final : public Step {
  public:
   GemmStep(GemmSpec spec, const PrepareContext& context) : gemm_(std::move(spec)) {
-    const auto constant = [&](std::size_t i) -> const void* {
-      return gemm_.spec().m * gemm_.spec().n > 0 ? context.inputs[i].data : nullptr;
-    };
-    if (constant(0) != nullptr) gemm_.pack_a(constant(0));
-    if (constant(1) != nullptr) gemm_.pack_b(constant(1));
-    is_packed_ = {constant(0) != nullptr, constant(1) != nullptr};
+    const void* a = context.inputs[0].data;
+    const void* b = context.inputs[1].data;
+    is_packed_ = {a != nullptr && gemm_.pack_a(a), b != nullptr && gemm_.pack_b(b)};
   }
 
   void run(const StepArguments& arguments) const override {
