@@ -46,14 +46,14 @@ def _pyane(
         bool, typer.Option("--debug", help="Show a traceback with errors. Anywhere in the command.")
     ] = False,
 ) -> None:
-    r"""Program Apple's Neural Engine in MIL, or the same programs on a CPU emulator.
+    """Program Apple's Neural Engine in MIL, or the same programs on a CPU emulator.
 
     \b
     Begin with:
       pyane train                     train a small Llama 2 on built-in stories, in about a minute
       pyane generate runs/...         let it tell a story
       pyane info                      what this machine offers
-    """
+    """  # noqa: D301  (\b keeps the lines of the example apart)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -34,7 +34,7 @@ def generate(
         typer.Option(help="ane or emulator. Default: ane where there is one."),
     ] = None,
 ) -> None:
-    r"""Continue a text with a trained model.
+    """Continue a text with a trained model.
 
     The model is a run of `pyane train` or a checkpoint in llama2.c's format. The text ends at the end of the story or after --max-tokens.
 
@@ -43,7 +43,7 @@ def generate(
       pyane generate runs/stories260k-1
       pyane generate runs/stories260k-1 --prompt "One day, Tom" --temperature 0
       pyane generate stories260K.bin --tokenizer tok512.bin --tokens
-    """
+    """  # noqa: D301  (\b keeps the lines of the example apart)
     import json
 
     import pyane

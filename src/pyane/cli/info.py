@@ -10,13 +10,13 @@ import typer
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    r"""Show the device programs run on, threads and versions.
+    """Show the device programs run on, threads and versions.
 
     \b
     Examples:
       pyane info
       pyane info --json
-    """
+    """  # noqa: D301  (\b keeps the lines of the example apart)
     facts = collect()
     if as_json:
         import json

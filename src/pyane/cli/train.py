@@ -81,7 +81,7 @@ def train(
         _Text, typer.Option(help="ane or emulator. Default: ane where there is one.")
     ] = None,
 ) -> None:
-    r"""Train a Llama 2 model.
+    """Train a Llama 2 model.
 
     Without options: the stories260k model on stories that come with pyane, in about a minute on two
     cores. Everything goes to a run folder: settings, metrics, loss curve, weights (llama2.c
@@ -95,7 +95,7 @@ def train(
       pyane train --data tokens.bin --tokenizer tokenizer.model --preset stories15m
       pyane train --init-from stories260K.bin --tokenizer tok512.bin --data story.txt
       pyane train --resume runs/stories260k-1
-    """
+    """  # noqa: D301  (\b keeps the lines of the example apart)
     given = {k: v for k, v in locals().items() if v is not None}
     for name in ("resume", "run_dir"):
         given.pop(name, None)

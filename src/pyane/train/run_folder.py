@@ -33,23 +33,14 @@ class RunFolder:
             ConfigError: It holds files already, or is a file.
             CheckpointError: It cannot be made.
         """
+        check_new(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            taken = any(path.iterdir())
-        except (FileExistsError, NotADirectoryError) as e:
-            msg = f"--run-dir {path}: must be a folder, got a file"
-            raise ConfigError(msg) from e
         except OSError as e:
             msg = (
                 f"{path}: run folder cannot be made ({e.strerror or e}); choose one with --run-dir"
             )
             raise CheckpointError(msg) from e
-        if taken:
-            msg = (
-                f"--run-dir {path}: must be new or empty, so that no run is overwritten. "
-                f"To go on with the run in it: pyane train --resume {path}"
-            )
-            raise ConfigError(msg)
         return cls(path, _lock(path))
 
     @classmethod
@@ -139,6 +130,31 @@ class RunFolder:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+
+def check_new(path: Path) -> None:
+    """Make sure that a run in this folder would overwrite nothing.
+
+    Raises:
+        ConfigError: It holds files already, or is a file.
+        CheckpointError: It cannot be read.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        msg = f"--run-dir {path}: must be a folder, got a file"
+        raise ConfigError(msg)
+    try:
+        taken = any(path.iterdir())
+    except OSError as e:
+        msg = f"{path}: run folder cannot be read ({e.strerror or e})"
+        raise CheckpointError(msg) from e
+    if taken:
+        msg = (
+            f"--run-dir {path}: must be new or empty, so that no run is overwritten. "
+            f"To go on with the run in it: pyane train --resume {path}"
+        )
+        raise ConfigError(msg)
 
 
 def find_tokenizer(folder: Path) -> Path | None:

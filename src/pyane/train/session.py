@@ -16,7 +16,7 @@ from ..errors import CheckpointError, ConfigError, DataError
 from ..llama.checkpoint import read_llama2c
 from .config import RESUMABLE, TrainConfig
 from .data import Dataset, TokenArray, encode_text, open_token_file, read_text, split
-from .run_folder import RunFolder, find_tokenizer
+from .run_folder import RunFolder, check_new, find_tokenizer
 from .state import TrainingState, load_state
 from .stories import story_text
 from .tokenizer import Tokenizer, load_tokenizer, train_tokenizer
@@ -68,6 +68,8 @@ def start(config: TrainConfig, run_dir: Path | None = None, note: Note = lambda 
         CheckpointError: `init_from` cannot be read, or the run folder cannot be written.
         CompileError: The device refuses the model.
     """
+    if run_dir is not None:
+        check_new(run_dir)  # before minutes of work, not after
     config = _with_absolute_paths(config)
     first = _initial_weights(config)
     shape = first.config if first else _preset(config.preset)

@@ -135,7 +135,7 @@ class Trainer:
             CheckpointError: A file could not be written; the last state that was saved is kept.
         """
         try:
-            if self.step == 0:
+            if self._saved_step < 0:
                 self._begin(on_step)
             while self.step < self.config.steps and not self._stop:
                 report = self._timed_step()

@@ -1,0 +1,163 @@
+"""What the command line says to wrong use. Needs no model."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pyane
+from pyane.cli import main
+
+
+def fails(capsys: pytest.CaptureFixture[str], code: int, *args: str | Path) -> str:
+    """Runs a command that must fail; returns its one line of error."""
+    assert main([str(a) for a in args]) == code
+    out, err = capsys.readouterr()
+    assert err.startswith("pyane: ")
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in out + err
+    return err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"pyane {pyane.__version__}\n"
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], ["-h"]])
+def test_help(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
+    assert main(args) == 0
+    out = capsys.readouterr().out
+    assert "pyane train" in out
+    assert "generate" in out
+
+
+@pytest.mark.parametrize("command", ["train", "generate", "info"])
+def test_help_of_commands_has_examples(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert f"Examples:\n    pyane {command}" in out
+
+
+def test_help_and_version_load_nothing_heavy() -> None:
+    code = (
+        "import sys; from pyane.cli import main; main(['train', '--help'])\n"
+        "sys.exit(','.join({'matplotlib', 'sentencepiece', 'rich.progress', 'pyane.llama.model'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stderr, done.returncode) == ("\n", 1)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["--nonsense"], "No such option: --nonsense"),
+        (["train", "--nonsense"], r"No such option: --nonsense.*see pyane train --help"),
+        (["train", "--steps"], "--steps' requires an argument"),
+        (["train", "--steps", "many"], "Invalid value for '--steps'"),
+        (["train", "--steps", "0"], "--steps must be at least 1, got 0"),
+        (["train", "--learning-rate", "-1"], "--learning-rate must be positive, got -1.0"),
+        (["train", "--preset", "gpt5"], "--preset must be one of stories260k, .*, got gpt5"),
+        (["train", "extra"], "unexpected extra argument"),
+        (["generate"], "Missing argument 'RUN_OR_CHECKPOINT'"),
+        (["generate", "x.bin", "--temperature", "-1"], "Invalid value for '--temperature'"),
+        (["generate", "x.bin", "--max-tokens", "-1"], "Invalid value for '--max-tokens'"),
+    ],
+)
+def test_wrong_usage(capsys: pytest.CaptureFixture[str], args: list[str], message: str) -> None:
+    assert re.search(message, fails(capsys, 2, *args))
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--steps", "0", "--debug"]) == 2
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "ConfigError" in err
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_files_that_cannot_be_trained_on(
+    capsys: pytest.CaptureFixture[str], here: Path, tmp_path: Path
+) -> None:
+    files = {
+        "empty.txt": b"",
+        "latin.txt": b"na\xefve",
+        "short.txt": b"Hi.",
+        "empty.bin": b"",
+        "odd.bin": b"\1\0\2",
+        "short.bin": b"\1\0" * 10,
+        "large.bin": b"\xff\xff" * 1000,
+    }
+    for name, data in files.items():
+        (here / name).write_bytes(data)
+    (here / "folder.txt").mkdir()
+    expected = {
+        "empty.txt": "empty.txt: text file holds no text (0 bytes)",
+        "latin.txt": "latin.txt:1: text must be UTF-8, got byte 0xef at offset 2",
+        "short.txt": "cannot train a tokenizer of 512 tokens on 3 characters",
+        "none.txt": "none.txt: text file does not exist",
+        "folder.txt": "folder.txt: text file must be a file, got a folder",
+        "empty.bin": "empty.bin: token file is empty",
+        "odd.bin": "odd.bin: token file must hold 2 bytes per token, got 3 bytes",
+        "short.bin": "514 tokens are needed",
+        "large.bin": "token 65535 at position 0 is outside [0, 512)",
+        "none.bin": "none.bin: token file does not exist",
+    }
+    for name, message in expected.items():
+        assert message in fails(capsys, 1, "train", "--data", name)
+    # Nothing that failed has left a run folder.
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*files, "folder.txt"])
+
+
+def test_resume_of_what_is_no_run(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    assert "none: run folder does not exist" in fails(capsys, 1, "train", "--resume", here / "none")
+    assert "not a run folder" in fails(capsys, 1, "train", "--resume", here)
+    err = fails(capsys, 2, "train", "--resume", here, "--seed", "3")
+    assert "--seed cannot change in a run that is resumed" in err
+    err = fails(capsys, 2, "train", "--resume", here, "--run-dir", "x")
+    assert "--run-dir and --resume exclude each other" in err
+
+
+def test_run_folder_in_use_is_not_overwritten(
+    capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    (here / "file").write_text("mine")
+    args = ["train", "--story-bytes", "20000", "--steps", "1", "--run-dir", here]
+    assert "must be new or empty" in fails(capsys, 2, *args)
+    assert [p.name for p in here.iterdir()] == ["file"]
+
+
+def test_checkpoints_that_cannot_be_generated_from(
+    capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    (here / "bad.bin").write_bytes(b"\1" * 100)
+    assert "none.bin: checkpoint cannot be read" in fails(capsys, 1, "generate", "none.bin")
+    assert "no model.bin in this folder" in fails(capsys, 1, "generate", here)
+    assert "bad.bin" in fails(capsys, 1, "generate", "bad.bin")
+
+
+def test_checkpoint_without_or_with_the_wrong_tokenizer(
+    capsys: pytest.CaptureFixture[str], shared_data: Path, here: Path
+) -> None:
+    checkpoint = here / "stories260K.bin"
+    checkpoint.write_bytes((shared_data / "stories260K.bin").read_bytes())
+    err = fails(capsys, 2, "generate", checkpoint)
+    assert "no tokenizer beside it; name the one it was trained with: --tokenizer FILE" in err
+    wrong = shared_data / "tokenizer.model"
+    err = fails(capsys, 2, "generate", checkpoint, "--tokenizer", wrong)
+    assert "tokenizer has 32000 tokens, the model 512" in err
+    err = fails(capsys, 2, "train", "--init-from", checkpoint)
+    assert "has no tokenizer beside it" in err
+    err = fails(capsys, 2, "train", "--init-from", checkpoint, "--tokenizer", wrong)
+    assert "--tokenizer has 32000 tokens, the model 512" in err

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+
+import pytest
+
+from pyane import llama
+from pyane.errors import ConfigError
+from pyane.train.config import RESUMABLE, TrainConfig
+from pyane.train.schedule import LossScale, learning_rate
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "--steps must be at least 1, got 0"),
+        ({"batch_size": -1}, "--batch-size must be at least 1, got -1"),
+        ({"accumulation": 0}, "--accumulation must be at least 1"),
+        ({"seq_len": 0}, "--seq-len must be at least 1"),
+        ({"threads": 0}, "--threads must be at least 1"),
+        ({"steps": 1.5}, "--steps must be a whole number, got 1.5"),
+        ({"steps": True}, "--steps must be a whole number, got True"),
+        ({"steps": None}, "--steps must be a whole number, got None"),
+        ({"learning_rate": 0.0}, "--learning-rate must be positive, got 0.0"),
+        ({"learning_rate": float("nan")}, "--learning-rate must be a finite number, got nan"),
+        ({"learning_rate": "fast"}, "--learning-rate must be a finite number, got fast"),
+        ({"min_learning_rate": 1.5}, r"--min-learning-rate must be in \[0, 1\], got 1.5"),
+        ({"beta2": 1.0}, r"--beta2 must be in \[0, 1\), got 1.0"),
+        ({"weight_decay": -0.1}, "--weight-decay must be at least 0"),
+        ({"clip_norm": -1.0}, "--clip-norm must be at least 0"),
+        ({"held_out_fraction": 1.0}, "--held-out-fraction must be in"),
+        ({"loss_scale": 1000.0}, "--loss-scale must be a power of two, at least 1, got 1000"),
+        ({"loss_scale": 0.5}, "--loss-scale must be a power of two"),
+        ({"seed": -1}, "--seed must be at least 0"),
+        ({"seed": 1 << 64}, r"--seed must be below 2\^64"),
+        ({"data": 7}, "--data must be text, got 7"),
+        ({"optimizer": "sgd"}, "unknown training setting 'optimizer'; known: accumulation"),
+    ],
+)
+def test_bad_settings_name_the_flag(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.from_dict(settings)
+
+
+def test_round_trip_through_json() -> None:
+    config = TrainConfig(steps=7, data="x.txt", learning_rate=1, threads=3)
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize("preset", list(llama.PRESETS))
+def test_every_preset_has_settings(preset: str) -> None:
+    config = TrainConfig.for_preset(preset, steps=3)
+    assert (config.preset, config.steps) == (preset, 3)
+
+
+def test_every_field_is_documented() -> None:
+    assert TrainConfig.__doc__ is not None
+    for field in dataclasses.fields(TrainConfig):
+        assert f"        {field.name}: " in TrainConfig.__doc__
+    assert {f.name for f in dataclasses.fields(TrainConfig)} >= RESUMABLE
+
+
+def test_learning_rate_warms_up_and_falls() -> None:
+    config = TrainConfig(steps=100, warmup_steps=10, learning_rate=1.0, min_learning_rate=0.1)
+    rates = [learning_rate(config, i) for i in range(100)]
+    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert all(a > b for a, b in itertools.pairwise(rates[9:]))
+    assert rates[54] == pytest.approx(0.55, abs=1e-12)  # the middle of the cosine
+    assert rates[99] == pytest.approx(0.1)
+    assert learning_rate(config, 1000) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 3, 100])
+def test_short_runs(warmup: int) -> None:
+    config = TrainConfig(steps=3, warmup_steps=warmup, learning_rate=1.0)
+    assert all(0 < learning_rate(config, i) <= 1 for i in range(3))
+
+
+def test_loss_scale() -> None:
+    scale = LossScale(1024.0)
+    scale.update(overflowed=True)
+    assert scale.value == 512
+    for _ in range(1000):
+        assert scale.value == 512
+        scale.update(overflowed=False)
+    assert scale.value == 1024
+    scale.update(overflowed=False)
+    scale.update(overflowed=True)
+    assert (scale.value, scale.good_steps) == (512, 0)
+
+
+def test_loss_scale_has_a_ceiling() -> None:
+    scale = LossScale(2.0**24, good_steps=999)
+    scale.update(overflowed=False)
+    assert scale.value == 2.0**24
