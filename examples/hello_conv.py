@@ -12,7 +12,7 @@ weight = rng.normal(scale=0.05, size=(256, 512, 1, 1)).astype(np.float16)
 
 
 @mil.program(x=mil.fp16[1, 512, 1, 64])
-def block(x):  # noqa: ANN001, ANN201
+def block(x):
     """silu(conv(x)), a pointwise layer in the engine's [1, C, 1, S] layout."""
     y = mil.conv(x=x, weight=weight)
     return mil.silu(x=y, name="y")

@@ -9,7 +9,7 @@ from pyane import mil
 
 
 @mil.program(w=mil.fp16[1, 1, 32, 64], x=mil.fp16[1, 1, 64, 32])
-def product(w, x):  # noqa: ANN001, ANN201
+def product(w, x):
     """W @ x with the weights as an input, so that changing them needs no compilation."""
     return mil.matmul(x=w, y=x, name="y")
 

@@ -1,8 +1,239 @@
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "bindings.h"
+#include "pyane/ane/ane_device.h"
+#include "pyane/base/error.h"
+#include "pyane/emulator/emulator_device.h"
+#include "pyane/emulator/kernels/registry.h"
+#include "pyane/engine/device.h"
+#include "pyane/mil/parser.h"
+#include "pyane/surface/surface.h"
 
 namespace py = pybind11;
 
+namespace {
+
+/// NumPy's name of an element type; what NumPy does not know is shown as its bits.
+const char* numpy_name(pyane::DType dtype) {
+  using pyane::DType;
+  switch (dtype) {
+    case DType::kFp16:
+      return "float16";
+    case DType::kFp32:
+      return "float32";
+    case DType::kFp64:
+      return "float64";
+    case DType::kBool:
+      return "bool";
+    case DType::kInt8:
+      return "int8";
+    case DType::kInt16:
+      return "int16";
+    case DType::kInt32:
+      return "int32";
+    case DType::kInt64:
+      return "int64";
+    case DType::kUint16:
+    case DType::kBf16:
+      return "uint16";
+    case DType::kUint32:
+      return "uint32";
+    case DType::kUint64:
+      return "uint64";
+    default:
+      return "uint8";
+  }
+}
+
+std::string text_of(const py::handle& object) { return py::str(object).cast<std::string>(); }
+
+/// A view of the surface's memory that keeps the surface alive.
+py::array surface_array(const std::shared_ptr<pyane::Surface>& surface,
+                        const std::vector<py::ssize_t>& shape, const py::dtype& dtype,
+                        py::ssize_t offset) {
+  const auto capacity = static_cast<py::ssize_t>(surface->n_bytes());
+  const py::ssize_t item = dtype.itemsize();
+  py::ssize_t room =
+      item > 0 && offset >= 0 && offset <= capacity ? (capacity - offset) / item : -1;
+  if (dtype.attr("hasobject").cast<bool>() || item == 0) {
+    throw pyane::ShapeError("Surface.array: dtype must be one of numbers, got " + text_of(dtype));
+  }
+  if (offset < 0 || offset % item != 0) {
+    throw pyane::ShapeError("Surface.array: offset must be a multiple of " + std::to_string(item) +
+                            " from 0 on, got " + std::to_string(offset));
+  }
+  bool fits = room >= 0;
+  for (const py::ssize_t dim : shape) {
+    if (dim < 0) {
+      throw pyane::ShapeError("Surface.array: shape must not be negative, got " +
+                              text_of(py::cast(shape)));
+    }
+    fits = fits && (dim == 0 || room / dim > 0 || room == 0);
+    room = dim == 0 ? room : room / dim;
+    fits = fits && room > 0;
+  }
+  if (!fits) {
+    throw pyane::ShapeError("Surface.array: " + text_of(dtype) + " of shape " +
+                            text_of(py::tuple(py::cast(shape))) + " at offset " +
+                            std::to_string(offset) + " does not fit into the surface's " +
+                            std::to_string(capacity) + " bytes");
+  }
+  return py::array(dtype, shape, surface->data() + offset, py::cast(surface));
+}
+
+/// Bytes of a weight file. Immutable objects are kept, others are copied: weights are baked into
+/// the kernel, so later changes of the buffer must not show.
+pyane::mil::SharedBytes shared_bytes(const std::string& path, const py::handle& value) {
+  if (PyBytes_Check(value.ptr())) {
+    PyObject* bytes = value.inc_ref().ptr();
+    std::shared_ptr<const void> owner(PyBytes_AS_STRING(bytes), [bytes](const void*) {
+      if (Py_IsInitialized() == 0) return;
+      const py::gil_scoped_acquire acquire;
+      Py_DECREF(bytes);
+    });
+    return {owner, std::span(reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(bytes)),
+                             static_cast<std::size_t>(PyBytes_GET_SIZE(bytes)))};
+  }
+  Py_buffer view;
+  if (PyObject_GetBuffer(value.ptr(), &view, PyBUF_ANY_CONTIGUOUS) != 0) {
+    PyErr_Clear();
+    throw pyane::BlobError("compile: weights[\"" + path +
+                           "\"] must be bytes-like and contiguous, got " +
+                           text_of(py::type::handle_of(value)));
+  }
+  const auto* data = static_cast<const std::byte*>(view.buf);
+  auto copy = std::make_shared<std::vector<std::byte>>(data, data + view.len);
+  PyBuffer_Release(&view);
+  const std::span<const std::byte> bytes(*copy);
+  return {std::move(copy), bytes};
+}
+
+std::shared_ptr<pyane::Kernel> compile(pyane::Device& device, std::string text,
+                                       const py::dict& weights, std::string function,
+                                       std::string source_name) {
+  pyane::mil::Model model{
+      .text = std::move(text), .weights = {}, .source_name = std::move(source_name)};
+  for (const auto& [key, value] : weights) {
+    const auto path = key.cast<std::string>();
+    model.weights.emplace(path, shared_bytes(path, value));
+  }
+  const pyane::CompileOptions options{.function = std::move(function)};
+  const py::gil_scoped_release release;
+  return device.compile(model, options);
+}
+
+/// Names of a function's parameters and results in the order of its declaration, which is not the
+/// order of a kernel's surfaces.
+std::pair<std::vector<std::string>, std::vector<std::string>> signature(
+    const std::string& text, const std::string& function) {
+  const pyane::mil::Program program = pyane::mil::parse(text);
+  const pyane::mil::Function* found =
+      program.find_function(function.empty() ? std::string_view("main") : function);
+  if (found == nullptr && !program.functions.empty()) found = &program.functions.front();
+  std::pair<std::vector<std::string>, std::vector<std::string>> names;
+  if (found == nullptr) return names;
+  for (const auto& parameter : found->parameters) names.first.push_back(parameter.name);
+  for (const auto& output : found->body.outputs) {
+    if (output.is_name()) names.second.push_back(output.name());
+  }
+  return names;
+}
+
+void bind_surface(py::module_& engine) {
+  py::class_<pyane::Surface, std::shared_ptr<pyane::Surface>>(
+      engine, "Surface", "Memory shared with a device. Use pyane.Surface.")
+      .def_property_readonly("n_bytes", &pyane::Surface::n_bytes, "Allocated bytes.")
+      .def_property_readonly(
+          "native_id", &pyane::Surface::native_id,
+          "Linux: the file descriptor, owned by the surface. macOS: the IOSurface "
+          "id.")
+      .def_property_readonly("lock_count", &pyane::Surface::lock_count, "Locks held now.")
+      .def(
+          "lock",
+          [](pyane::Surface& surface, bool read_only) {
+            surface.lock(read_only ? pyane::LockMode::kReadOnly : pyane::LockMode::kReadWrite);
+          },
+          py::arg("read_only"), py::call_guard<py::gil_scoped_release>(), "Locks count.")
+      .def(
+          "unlock",
+          [](pyane::Surface& surface, bool read_only) {
+            surface.unlock(read_only ? pyane::LockMode::kReadOnly : pyane::LockMode::kReadWrite);
+          },
+          py::arg("read_only"), "Undoes one lock of the same mode.")
+      .def("array", &surface_array, py::arg("shape"), py::arg("dtype"), py::arg("offset"),
+           "A zero-copy view. Raises ShapeError when it does not fit.");
+  engine.def("create_surface", &pyane::create_surface, py::arg("n_bytes"),
+             "A new surface of at least n_bytes, zero-filled.");
+  engine.def("open_surface", &pyane::open_surface, py::arg("native_id"),
+             "The surface behind a file descriptor (Linux; duplicated) or an IOSurface id.");
+}
+
+}  // namespace
+
 void bind_engine(py::module_& m) {
   auto engine = m.def_submodule("engine", "Devices, kernels, requests, surfaces.");
-  static_cast<void>(engine);
+  bind_surface(engine);
+
+  py::class_<pyane::TensorSpec>(engine, "TensorSpec", "One input or output of a kernel.")
+      .def_readonly("name", &pyane::TensorSpec::name)
+      .def_property_readonly(
+          "dtype", [](const pyane::TensorSpec& spec) { return py::dtype(numpy_name(spec.dtype)); },
+          "As a numpy.dtype; element types that NumPy lacks as unsigned integers of their bits.")
+      .def_property_readonly(
+          "shape", [](const pyane::TensorSpec& spec) { return py::tuple(py::cast(spec.shape)); })
+      .def_readonly("n_bytes", &pyane::TensorSpec::n_bytes, "Packed size.");
+
+  py::class_<pyane::Request, std::shared_ptr<pyane::Request>>(
+      engine, "Request", "Surfaces bound to a kernel. Use pyane.Request.")
+      .def("evaluate", &pyane::Request::evaluate, py::call_guard<py::gil_scoped_release>(),
+           "Runs the kernel once, without the GIL. Raises EvaluateError.");
+
+  py::class_<pyane::Kernel, std::shared_ptr<pyane::Kernel>>(
+      engine, "Kernel", "A compiled function. Use pyane.Kernel.")
+      .def_property_readonly("inputs", &pyane::Kernel::inputs, "In alphabetical order.")
+      .def_property_readonly("outputs", &pyane::Kernel::outputs, "In alphabetical order.")
+      .def_property_readonly("surface_bytes", &pyane::Kernel::surface_bytes,
+                             "Allocation that every surface of a request should have.")
+      .def_property_readonly("is_loaded", &pyane::Kernel::is_loaded)
+      .def_property_readonly("device_name", &pyane::Kernel::device_name)
+      .def("bind", &pyane::Kernel::bind, py::arg("inputs"), py::arg("outputs"),
+           "Binds surfaces in the order of inputs and outputs. Raises ShapeError.")
+      .def("unload", &pyane::Kernel::unload, py::call_guard<py::gil_scoped_release>(),
+           "Frees what the device holds.");
+
+  py::class_<pyane::Device, std::shared_ptr<pyane::Device>>(
+      engine, "Device", "Where programs are compiled. Use pyane.device().")
+      .def_property_readonly("name", &pyane::Device::name)
+      .def("compile", &compile, py::arg("text"), py::arg("weights"), py::arg("function"),
+           py::arg("source_name"), "Compiles MIL text, without the GIL.");
+
+  engine.def(
+      "evaluate",
+      [](const std::vector<std::shared_ptr<pyane::Request>>& requests) {
+        const py::gil_scoped_release release;
+        for (const auto& request : requests) request->evaluate();
+      },
+      py::arg("requests"), "Evaluates the requests in order without returning to Python.");
+  engine.def("signature", &signature, py::arg("text"), py::arg("function"),
+             "Names of a function's parameters and results as declared.");
+  engine.def("create_emulator", &pyane::emulator::create_device, "A new emulator.");
+  engine.def("create_ane", &pyane::ane::create_device,
+             "The Apple Neural Engine. Raises AneUnavailableError.");
+  engine.def("ane_unavailable_reason", &pyane::ane::unavailable_reason,
+             "Empty when an Apple Neural Engine can be reached from here.");
+  engine.def(
+      "emulated_ops",
+      [] {
+        std::vector<std::string> names;
+        for (const auto* kernel : pyane::emulator::all_kernels()) names.emplace_back(kernel->op);
+        return names;
+      },
+      "Names of the operations that the emulator evaluates.");
 }

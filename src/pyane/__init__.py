@@ -3,6 +3,49 @@
 from __future__ import annotations
 
 from ._core import __version__
-from .errors import Error
+from ._core.base import num_threads, set_num_threads
+from .device import Device, Kernel, Request, TensorSpec, device, evaluate
+from .errors import (
+    AneError,
+    AneUnavailableError,
+    BlobError,
+    CheckpointError,
+    CompileBudgetError,
+    CompileError,
+    ConfigError,
+    DataError,
+    Error,
+    EvaluateError,
+    MilSyntaxError,
+    MilVerifyError,
+    ShapeError,
+    UnsupportedOpError,
+)
+from .surface import Surface
 
-__all__ = ["Error", "__version__"]
+__all__ = [
+    "AneError",
+    "AneUnavailableError",
+    "BlobError",
+    "CheckpointError",
+    "CompileBudgetError",
+    "CompileError",
+    "ConfigError",
+    "DataError",
+    "Device",
+    "Error",
+    "EvaluateError",
+    "Kernel",
+    "MilSyntaxError",
+    "MilVerifyError",
+    "Request",
+    "ShapeError",
+    "Surface",
+    "TensorSpec",
+    "UnsupportedOpError",
+    "__version__",
+    "device",
+    "evaluate",
+    "num_threads",
+    "set_num_threads",
+]

@@ -1,11 +1,14 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
 
+#include "pyane/emulator/kernels/tile.h"
 #include "pyane/emulator/tensor_view.h"
 #include "pyane/mil/op_set.h"
 
@@ -56,16 +59,47 @@ class Step {
 
 using Prepare = std::unique_ptr<Step> (*)(const PrepareContext& context);
 
-/// Evaluation of one operation.
+/// One elementwise operation as a function on tiles; operands broadcast. The result is rounded to
+/// its element type afterwards by whoever runs it.
+struct TileNode {
+  TileOp op = TileOp::kIdentity;
+  std::array<float, 2> parameters{};
+};
+using MakeTileNode = TileNode (*)(const mil::OpContext& op);
+
+/// A tensor inside another: same memory, other dimensions and strides.
+struct SubTensor {
+  TensorLayout layout;
+  std::int64_t offset = 0;  ///< In elements, from the start of the other.
+};
+
+/// Result `output` of an operation that only renames the elements of its first operand, laid out as
+/// `x`. nullopt when such a layout does not exist: then the planner tries again with a contiguous
+/// copy of x, for which it must exist unless `prepare` is given.
+using MakeView = std::optional<SubTensor> (*)(const mil::OpContext& op, const TensorLayout& x,
+                                              std::size_t output, const Shape& dims);
+
+/// Where operand `input` of an operation that only collects its operands stands in the result.
+using MakePlace = SubTensor (*)(const mil::OpContext& op, const TensorLayout& result,
+                                std::size_t input);
+
+/// Evaluation of one operation: one of tile, view, place and prepare is given; view may have
+/// prepare beside it.
 struct KernelRecord {
   std::string_view op;  ///< Name in mil/op_set.
   /// Inputs that are read at evaluation, e.g. {"x", "weight", "bias"}; every other input is an
   /// attribute taken from PrepareContext::op.
   std::vector<std::string_view> operands;
   Prepare prepare = nullptr;
-  /// What `run` takes. Where false the planner hands over contiguous tensors, copying if it must.
+  /// What a prepared step takes. Where false the planner hands over contiguous tensors, copying if
+  /// it must.
   bool strided_inputs = false;
   bool strided_outputs = false;
+  MakeTileNode tile = nullptr;
+  /// tile: operands after the first are vectors over dimension 1 of the first.
+  bool channel_operands = false;
+  MakeView view = nullptr;
+  MakePlace place = nullptr;
 };
 
 /// nullptr when the emulator does not evaluate that operation.
@@ -75,7 +109,15 @@ const KernelRecord* find_kernel(std::string_view op);
 const std::vector<const KernelRecord*>& all_kernels();
 
 // The families, one function per file of kernels/.
-std::span<const KernelRecord> conv_kernels();    // conv.cpp
-std::span<const KernelRecord> linear_kernels();  // linear.cpp: matmul, linear
+std::span<const KernelRecord> activation_kernels();
+std::span<const KernelRecord> conv_kernels();
+std::span<const KernelRecord> elementwise_binary_kernels();
+std::span<const KernelRecord> elementwise_unary_kernels();
+std::span<const KernelRecord> gather_kernels();
+std::span<const KernelRecord> linear_kernels();
+std::span<const KernelRecord> normalization_kernels();
+std::span<const KernelRecord> reduction_kernels();
+std::span<const KernelRecord> tensor_operation_kernels();
+std::span<const KernelRecord> tensor_transformation_kernels();
 
 }  // namespace pyane::emulator

@@ -1,0 +1,189 @@
+#include "pyane/emulator/emulator_device.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "pyane/base/error.h"
+#include "pyane/emulator/executor.h"
+#include "pyane/emulator/planner.h"
+#include "pyane/mil/parser.h"
+#include "pyane/mil/verifier.h"
+
+namespace pyane::emulator {
+namespace {
+
+const std::string kName = "emulator";
+
+/// What a kernel and its requests share.
+struct Loaded {
+  std::shared_ptr<const Plan> plan;
+  std::shared_ptr<ArenaPool> arenas;
+  std::atomic<bool> is_loaded = true;
+  std::string function;
+};
+
+void require_loaded(const Loaded& loaded) {
+  if (loaded.is_loaded) return;
+  throw EvaluateError("kernel '" + loaded.function + "' has been unloaded; compile it again", 0);
+}
+
+bool overlap(const Surface& a, const Surface& b) {
+  return a.data() < b.data() + b.n_bytes() && b.data() < a.data() + a.n_bytes();
+}
+
+class EmulatorRequest final : public Request {
+ public:
+  EmulatorRequest(std::shared_ptr<Loaded> loaded, std::vector<std::shared_ptr<Surface>> inputs,
+                  std::vector<std::shared_ptr<Surface>> outputs)
+      : loaded_(std::move(loaded)), inputs_(std::move(inputs)), outputs_(std::move(outputs)) {
+    const Plan& plan = *loaded_->plan;
+    std::vector<std::byte*> from;
+    std::vector<std::byte*> to;
+    for (const auto& surface : inputs_) from.push_back(surface->data());
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+      // An output in an input's memory is written at the very end, when nothing reads it any more.
+      const bool is_shared = std::any_of(inputs_.begin(), inputs_.end(), [&](const auto& input) {
+        return overlap(*input, *outputs_[i]);
+      });
+      if (is_shared) {
+        staged_.push_back({i, std::vector<std::byte>(plan.outputs[i].n_bytes)});
+        to.push_back(staged_.back().bytes.data());
+      } else {
+        to.push_back(outputs_[i]->data());
+      }
+    }
+    execution_ = std::make_unique<Execution>(loaded_->plan, std::move(from), std::move(to));
+  }
+
+  void evaluate() override {
+    const std::lock_guard lock(mutex_);
+    require_loaded(*loaded_);
+    const ArenaPool::Lease arena(*loaded_->arenas, loaded_->plan->arena_bytes);
+    execution_->run(arena.data());
+    for (const Staged& staged : staged_) {
+      std::memcpy(outputs_[staged.output]->data(), staged.bytes.data(), staged.bytes.size());
+    }
+  }
+
+ private:
+  struct Staged {
+    std::size_t output;
+    std::vector<std::byte> bytes;
+  };
+
+  std::shared_ptr<Loaded> loaded_;
+  std::vector<std::shared_ptr<Surface>> inputs_;
+  std::vector<std::shared_ptr<Surface>> outputs_;
+  std::vector<Staged> staged_;
+  std::unique_ptr<Execution> execution_;
+  std::mutex mutex_;
+};
+
+class EmulatorKernel final : public Kernel {
+ public:
+  explicit EmulatorKernel(std::shared_ptr<Loaded> loaded)
+      : loaded_(std::move(loaded)),
+        inputs_(loaded_->plan->inputs),
+        outputs_(loaded_->plan->outputs) {
+    for (const auto* specs : {&inputs_, &outputs_}) {
+      for (const TensorSpec& spec : *specs) surface_bytes_ = std::max(surface_bytes_, spec.n_bytes);
+    }
+  }
+
+  const std::vector<TensorSpec>& inputs() const override { return inputs_; }
+  const std::vector<TensorSpec>& outputs() const override { return outputs_; }
+  std::size_t surface_bytes() const override { return surface_bytes_; }
+  const std::string& device_name() const override { return kName; }
+  bool is_loaded() const override { return loaded_->is_loaded; }
+
+  std::shared_ptr<Request> bind(std::vector<std::shared_ptr<Surface>> inputs,
+                                std::vector<std::shared_ptr<Surface>> outputs) override {
+    require_loaded(*loaded_);
+    check("input", inputs_, inputs);
+    check("output", outputs_, outputs);
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      for (std::size_t j = 0; j < i; ++j) {
+        if (overlap(*outputs[i], *outputs[j])) {
+          throw ShapeError("bind: outputs '" + outputs_[j].name + "' and '" + outputs_[i].name +
+                           "' must have surfaces of their own, got one for both");
+        }
+      }
+    }
+    return std::make_shared<EmulatorRequest>(loaded_, std::move(inputs), std::move(outputs));
+  }
+
+  void unload() override { loaded_->is_loaded = false; }
+
+ private:
+  static void check(const char* kind, const std::vector<TensorSpec>& specs,
+                    const std::vector<std::shared_ptr<Surface>>& surfaces) {
+    if (surfaces.size() != specs.size()) {
+      throw ShapeError(std::string("bind: needs ") + std::to_string(specs.size()) + " " + kind +
+                       " surfaces, got " + std::to_string(surfaces.size()));
+    }
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+      if (surfaces[i] == nullptr || surfaces[i]->n_bytes() < specs[i].n_bytes) {
+        throw ShapeError(std::string("bind: surface of ") + kind + " '" + specs[i].name +
+                         "' must hold " + std::to_string(specs[i].n_bytes) + " bytes, got " +
+                         std::to_string(surfaces[i] == nullptr ? 0 : surfaces[i]->n_bytes()));
+      }
+    }
+  }
+
+  std::shared_ptr<Loaded> loaded_;
+  std::vector<TensorSpec> inputs_;
+  std::vector<TensorSpec> outputs_;
+  std::size_t surface_bytes_ = kMinSurfaceBytes;
+};
+
+const mil::Function& choose_function(const mil::Program& program, const std::string& name) {
+  std::string names;
+  for (const mil::Function& function : program.functions) {
+    names += (names.empty() ? "" : ", ") + function.name;
+  }
+  const std::string where = program.source_name + ": ";
+  if (program.functions.empty()) throw CompileError(where + "the program has no function");
+  if (name.empty() && program.functions.size() == 1) return program.functions.front();
+  const std::string wanted = name.empty() ? "main" : name;
+  const mil::Function* function = program.find_function(wanted);
+  if (function != nullptr) return *function;
+  throw CompileError(where +
+                     (name.empty() ? "the program has several functions and none is "
+                                     "'main'; name one of them: "
+                                   : "there is no function '" + name + "'; functions: ") +
+                     names);
+}
+
+class EmulatorDevice final : public Device {
+ public:
+  const std::string& name() const override { return kName; }
+
+  std::shared_ptr<Kernel> compile(const mil::Model& model, const CompileOptions& options) override {
+    const mil::Program program = mil::parse(model.text, model.source_name);
+    const mil::Function& function = choose_function(program, options.function);
+    const mil::VerifiedFunction verified = mil::verify(program, function, &model.weights);
+    const char* plain = std::getenv("PYANE_EMULATOR_PLAIN");
+    const bool is_plain =
+        plain != nullptr && std::strcmp(plain, "") != 0 && std::strcmp(plain, "0") != 0;
+    auto loaded = std::make_shared<Loaded>();
+    loaded->plan = std::make_shared<const Plan>(plan(verified, {.optimizes = !is_plain}));
+    loaded->arenas = arenas_;
+    loaded->function = function.name;
+    arenas_->reserve(loaded->plan->arena_bytes);
+    return std::make_shared<EmulatorKernel>(std::move(loaded));
+  }
+
+ private:
+  std::shared_ptr<ArenaPool> arenas_ = std::make_shared<ArenaPool>();
+};
+
+}  // namespace
+
+std::shared_ptr<Device> create_device() { return std::make_shared<EmulatorDevice>(); }
+
+}  // namespace pyane::emulator

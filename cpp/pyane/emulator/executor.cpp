@@ -1,0 +1,107 @@
+#include "pyane/emulator/executor.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "pyane/base/error.h"
+
+namespace pyane::emulator {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+}  // namespace
+
+void ArenaPool::Lease::Free::operator()(std::byte* memory) const {
+  ::operator delete(memory, kAlignment);
+}
+
+ArenaPool::Lease::Lease(ArenaPool& pool, std::size_t n_bytes) : pool_(pool) {
+  if (n_bytes == 0) return;
+  std::size_t size = 0;
+  {
+    const std::lock_guard lock(pool_.mutex_);
+    if (!pool_.free_.empty()) {
+      arena_ = std::move(pool_.free_.back());
+      pool_.free_.pop_back();
+      return;
+    }
+    size = std::max(n_bytes, pool_.largest_);
+  }
+  arena_ = allocate(size);
+}
+
+ArenaPool::Lease::~Lease() {
+  if (arena_.n_bytes == 0) return;
+  const std::lock_guard lock(pool_.mutex_);
+  // A larger kernel may have come in the meantime; its evaluations must not find this one.
+  if (arena_.n_bytes >= pool_.largest_) pool_.free_.push_back(std::move(arena_));
+}
+
+ArenaPool::Arena ArenaPool::allocate(std::size_t n_bytes) {
+  Arena arena;
+  arena.memory.reset(static_cast<std::byte*>(::operator new(n_bytes, kAlignment)));
+  arena.n_bytes = n_bytes;
+  return arena;
+}
+
+void ArenaPool::reserve(std::size_t n_bytes) {
+  const std::lock_guard lock(mutex_);
+  if (n_bytes <= largest_) return;
+  try {
+    Arena arena = allocate(n_bytes);
+    free_.clear();
+    free_.push_back(std::move(arena));
+    free_.reserve(16);
+  } catch (const std::bad_alloc&) {
+    throw CompileError("the emulator needs " + std::to_string(n_bytes) +
+                       " bytes for intermediate tensors, which the system does not have");
+  }
+  largest_ = n_bytes;
+}
+
+Execution::Execution(std::shared_ptr<const Plan> plan, std::vector<std::byte*> inputs,
+                     std::vector<std::byte*> outputs)
+    : plan_(std::move(plan)), inputs_(std::move(inputs)), outputs_(std::move(outputs)) {
+  views_.resize(plan_->tensors.size());
+  for (std::size_t i = 0; i < views_.size(); ++i) {
+    static_cast<TensorLayout&>(views_[i]) = plan_->tensors[i].layout;
+  }
+}
+
+void Execution::resolve(std::byte* arena) {
+  for (std::size_t i = 0; i < views_.size(); ++i) {
+    const Address& address = plan_->tensors[i].address;
+    std::byte* base = nullptr;
+    switch (address.base) {
+      case Address::Base::kArena:
+        base = arena;
+        break;
+      case Address::Base::kInput:
+        base = inputs_[address.index];
+        break;
+      case Address::Base::kOutput:
+        base = outputs_[address.index];
+        break;
+      case Address::Base::kConstant:
+        base = const_cast<std::byte*>(address.constant);  // Steps read their inputs only.
+        break;
+    }
+    views_[i].data = base == nullptr ? nullptr : base + address.offset;
+  }
+  arena_ = arena;
+  is_resolved_ = true;
+}
+
+void Execution::run(std::byte* arena) {
+  if (!is_resolved_ || arena != arena_) resolve(arena);
+  const std::span<const TensorView> views(views_);
+  for (const PlannedStep& step : plan_->steps) {
+    step.step->run({.inputs = views.subspan(step.first_tensor, step.n_inputs),
+                    .outputs = views.subspan(step.first_tensor + step.n_inputs, step.n_outputs),
+                    .scratch = arena == nullptr ? nullptr : arena + step.scratch_offset});
+  }
+}
+
+}  // namespace pyane::emulator

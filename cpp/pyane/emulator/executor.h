@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "pyane/emulator/plan.h"
+
+namespace pyane::emulator {
+
+/// Memory for intermediate tensors, lent to one evaluation at a time. Shared by all kernels of a
+/// device, so that kernels evaluated in turn use the same, warm memory. Thread-safe.
+class ArenaPool {
+ public:
+  ArenaPool() = default;
+  ArenaPool(const ArenaPool&) = delete;
+  ArenaPool& operator=(const ArenaPool&) = delete;
+
+  /// Gives the memory back when it goes out of scope.
+  class Lease {
+   public:
+    Lease(ArenaPool& pool, std::size_t n_bytes);
+    ~Lease();
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    std::byte* data() const { return arena_.memory.get(); }
+
+   private:
+    friend class ArenaPool;
+    struct Free {
+      void operator()(std::byte* memory) const;
+    };
+    struct Arena {
+      std::unique_ptr<std::byte, Free> memory;
+      std::size_t n_bytes = 0;
+    };
+    ArenaPool& pool_;
+    Arena arena_;
+  };
+
+  /// Makes sure that one evaluation at a time needs no allocation. @throws CompileError when there
+  /// is no memory.
+  void reserve(std::size_t n_bytes);
+
+ private:
+  using Arena = Lease::Arena;
+  static Arena allocate(std::size_t n_bytes);
+
+  std::mutex mutex_;
+  std::vector<Arena> free_;  ///< All of them at least `largest_`.
+  std::size_t largest_ = 0;
+};
+
+/// A plan with its surfaces: addresses are worked out once per request, and once more when the
+/// arena has moved.
+class Execution {
+ public:
+  Execution(std::shared_ptr<const Plan> plan, std::vector<std::byte*> inputs,
+            std::vector<std::byte*> outputs);
+
+  /// Evaluates all steps. Allocates nothing. Not thread-safe.
+  /// @throws EvaluateError
+  void run(std::byte* arena);
+
+ private:
+  void resolve(std::byte* arena);
+
+  std::shared_ptr<const Plan> plan_;
+  std::vector<std::byte*> inputs_;
+  std::vector<std::byte*> outputs_;
+  std::vector<TensorView> views_;
+  std::byte* arena_ = nullptr;
+  bool is_resolved_ = false;
+};
+
+}  // namespace pyane::emulator

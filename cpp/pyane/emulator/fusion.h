@@ -1,0 +1,29 @@
+#pragma once
+
+#include <vector>
+
+#include "pyane/emulator/kernels/registry.h"
+#include "pyane/mil/verifier.h"
+
+namespace pyane::emulator {
+
+/// An operation of the function that takes part in the plan.
+struct Node {
+  const mil::VerifiedOperation* operation = nullptr;
+  const KernelRecord* record = nullptr;
+  std::vector<mil::ValueId> inputs;  ///< In the order of the record's operands; -1: absent.
+  std::vector<mil::ValueId> outputs;
+};
+
+/// Nodes that become one step (several only when they are elementwise), in program order.
+using NodeGroup = std::vector<std::size_t>;
+
+/// The groups in an order in which they can be evaluated.
+///
+/// Elementwise nodes of one result shape join the nodes that feed them: the group runs where its
+/// last node stands, which is allowed when nothing outside the group needs its values before that;
+/// or where the group stood before, when all that the new node needs exists there.
+std::vector<NodeGroup> fuse(const std::vector<Node>& nodes, const mil::VerifiedFunction& function,
+                            bool fuses);
+
+}  // namespace pyane::emulator

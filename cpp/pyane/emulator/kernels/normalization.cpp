@@ -1,0 +1,226 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "pyane/base/half.h"
+#include "pyane/emulator/kernels/registry.h"
+#include "pyane/emulator/kernels/rows.h"
+#include "pyane/emulator/scratch.h"
+
+// Operations that scale rows of a tensor by statistics of the row. A row is converted to fp32, all
+// arithmetic is fp32, the result is rounded once. Sums follow the fixed order of tile.h.
+
+namespace pyane::emulator {
+namespace {
+
+using mil::OpContext;
+
+/// fp32 values of a contiguous fp16 or fp32 constant; empty when it is absent.
+std::vector<float> floats(const TensorView& constant) {
+  if (constant.is_absent()) return {};
+  std::vector<float> values(static_cast<std::size_t>(constant.count()));
+  if (constant.dtype == DType::kFp16) {
+    half_to_float(constant.as<const half_bits>(), values.data(), values.size());
+  } else {
+    std::copy_n(constant.as<const float>(), values.size(), values.data());
+  }
+  return values;
+}
+
+/// Evaluates one row at a time in fp32, from `x` to `out`, both of any strides.
+class RowStep : public Step {
+ public:
+  RowStep(const PrepareContext& context, const std::vector<std::int64_t>& axes)
+      : from_(context.inputs[0], axes), to_(context.outputs[0], axes), table_(tile_table()) {}
+
+  void run(const StepArguments& arguments) const override {
+    const std::byte* x = arguments.inputs[0].data;
+    std::byte* out = arguments.outputs[0].data;
+    for_each_row(from_.n_rows(), from_.length(), [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t n = from_.length();
+      auto* values = reinterpret_cast<float*>(
+          thread_scratch(static_cast<std::size_t>(std::max<std::int64_t>(n, 1)) * sizeof(float)));
+      for (std::int64_t row = begin; row < end; ++row) {
+        from_.load(x, from_.offset(row), 0, n, values);
+        evaluate(row, values, static_cast<std::size_t>(n));
+        to_.store(values, out, to_.offset(row), 0, n);
+      }
+    });
+  }
+
+ protected:
+  virtual void evaluate(std::int64_t row, float* values, std::size_t n) const = 0;
+  const TileTable& table() const { return table_; }
+
+  float sum(const float* values, std::size_t n) const {
+    std::array<float, kSumLanes> lanes{};
+    table_.add_to_lanes(values, n, lanes.data());
+    return sum_lanes(lanes.data());
+  }
+  float sum_of_squares(const float* values, std::size_t n) const {
+    std::array<float, kSumLanes> lanes{};
+    table_.add_squares_to_lanes(values, n, lanes.data());
+    return sum_lanes(lanes.data());
+  }
+
+ private:
+  Rows from_;
+  Rows to_;
+  const TileTable& table_;
+};
+
+class Softmax final : public RowStep {
+ public:
+  explicit Softmax(const PrepareContext& context)
+      : RowStep(context,
+                {context.op.axis("axis", static_cast<std::size_t>(context.inputs[0].rank))}) {}
+
+ private:
+  void evaluate(std::int64_t, float* values, std::size_t n) const override {
+    table().exp_shifted(values, table().largest(values, n), n);
+    table().scale(values, 1.0F / sum(values, n), n);
+  }
+};
+
+/// (x - mean) / sqrt(variance + epsilon) * gamma + beta, mean and (biased) variance over the row.
+class MeanVarianceNorm final : public RowStep {
+ public:
+  MeanVarianceNorm(const PrepareContext& context, const std::vector<std::int64_t>& axes,
+                   bool is_per_channel)
+      : RowStep(context, axes),
+        gamma_(floats(context.inputs[1])),
+        beta_(floats(context.inputs[2])),
+        epsilon_(static_cast<float>(context.op.real("epsilon"))),
+        n_channels_(is_per_channel ? context.inputs[0].dim(1) : 0) {}
+
+  bool reads_input(std::size_t i) const override { return i == 0; }
+
+ private:
+  void evaluate(std::int64_t row, float* values, std::size_t n) const override {
+    const auto count = static_cast<float>(n);
+    const float mean = sum(values, n) / count;
+    for (std::size_t i = 0; i < n; ++i) values[i] -= mean;
+    const float variance = sum_of_squares(values, n) / count;
+    table().scale(values, 1.0F / std::sqrt(variance + epsilon_), n);
+    if (n_channels_ > 0) {
+      const auto channel = static_cast<std::size_t>(row % n_channels_);
+      const float gamma = gamma_.empty() ? 1.0F : gamma_[channel];
+      const float beta = beta_.empty() ? 0.0F : beta_[channel];
+      for (std::size_t i = 0; i < n; ++i) values[i] = values[i] * gamma + beta;
+      return;
+    }
+    if (!gamma_.empty()) {
+      for (std::size_t i = 0; i < n; ++i) values[i] *= gamma_[i];
+    }
+    if (!beta_.empty()) {
+      for (std::size_t i = 0; i < n; ++i) values[i] += beta_[i];
+    }
+  }
+
+  std::vector<float> gamma_;
+  std::vector<float> beta_;
+  float epsilon_;
+  std::int64_t n_channels_;
+};
+
+/// (x - mean) / sqrt(variance + epsilon) * gamma + beta with given statistics per channel.
+class BatchNorm final : public RowStep {
+ public:
+  BatchNorm(const PrepareContext& context, const std::vector<std::int64_t>& axes)
+      : RowStep(context, axes),
+        mean_(floats(context.inputs[1])),
+        scale_(floats(context.inputs[2])),
+        beta_(floats(context.inputs[4])) {
+    const std::vector<float> gamma = floats(context.inputs[3]);
+    const auto epsilon = static_cast<float>(context.op.real("epsilon"));
+    for (std::size_t i = 0; i < scale_.size(); ++i) {
+      scale_[i] = (gamma.empty() ? 1.0F : gamma[i]) / std::sqrt(scale_[i] + epsilon);
+    }
+    beta_.resize(scale_.size(), 0.0F);
+  }
+
+  bool reads_input(std::size_t i) const override { return i == 0; }
+
+ private:
+  void evaluate(std::int64_t row, float* values, std::size_t n) const override {
+    const std::size_t channel = static_cast<std::size_t>(row) % scale_.size();
+    const float mean = mean_[channel];
+    const float scale = scale_[channel];
+    const float beta = beta_[channel];
+    for (std::size_t i = 0; i < n; ++i) values[i] = (values[i] - mean) * scale + beta;
+  }
+
+  std::vector<float> mean_;
+  std::vector<float> scale_;
+  std::vector<float> beta_;
+};
+
+/// x / sqrt(sum x^2 + epsilon) over the last three dimensions.
+class L2Norm final : public RowStep {
+ public:
+  L2Norm(const PrepareContext& context, const std::vector<std::int64_t>& axes)
+      : RowStep(context, axes), epsilon_(static_cast<float>(context.op.real("epsilon"))) {}
+
+ private:
+  void evaluate(std::int64_t, float* values, std::size_t n) const override {
+    table().scale(values, 1.0F / std::sqrt(sum_of_squares(values, n) + epsilon_), n);
+  }
+
+  float epsilon_;
+};
+
+std::vector<std::int64_t> axes_from(std::int64_t first, int rank) {
+  std::vector<std::int64_t> axes;
+  for (std::int64_t i = first; i < rank; ++i) axes.push_back(i);
+  return axes;
+}
+
+std::unique_ptr<Step> softmax(const PrepareContext& context) {
+  return std::make_unique<Softmax>(context);
+}
+
+std::unique_ptr<Step> layer_norm(const PrepareContext& context) {
+  const int rank = context.inputs[0].rank;
+  std::vector<std::int64_t> axes = axes_from(0, rank);
+  if (context.op.has("axes")) {
+    axes = context.op.integers("axes");
+    for (std::int64_t& axis : axes) axis += axis < 0 ? rank : 0;
+  }
+  return std::make_unique<MeanVarianceNorm>(context, axes, false);
+}
+
+std::unique_ptr<Step> instance_norm(const PrepareContext& context) {
+  return std::make_unique<MeanVarianceNorm>(context, axes_from(2, context.inputs[0].rank), true);
+}
+
+std::unique_ptr<Step> batch_norm(const PrepareContext& context) {
+  return std::make_unique<BatchNorm>(context, axes_from(2, context.inputs[0].rank));
+}
+
+std::unique_ptr<Step> l2_norm(const PrepareContext& context) {
+  const int rank = context.inputs[0].rank;
+  return std::make_unique<L2Norm>(context, axes_from(rank - 3, rank));
+}
+
+KernelRecord record(std::string_view op, std::vector<std::string_view> operands, Prepare prepare) {
+  return {.op = op,
+          .operands = std::move(operands),
+          .prepare = prepare,
+          .strided_inputs = true,
+          .strided_outputs = true};
+}
+
+}  // namespace
+
+std::span<const KernelRecord> normalization_kernels() {
+  static const KernelRecord records[] = {
+      record("batch_norm", {"x", "mean", "variance", "gamma", "beta"}, batch_norm),
+      record("instance_norm", {"x", "gamma", "beta"}, instance_norm),
+      record("l2_norm", {"x"}, l2_norm),
+      record("layer_norm", {"x", "gamma", "beta"}, layer_norm),
+      record("softmax", {"x"}, softmax),
+  };
+  return records;
+}
+
+}  // namespace pyane::emulator

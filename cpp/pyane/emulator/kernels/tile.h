@@ -1,0 +1,181 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "pyane/base/dtype.h"
+
+// Elementwise arithmetic on tiles: short runs of 4-byte elements that stay in the first-level
+// cache. Floating-point tiles hold fp32 (an fp16 value is kept as the fp32 number it is), integer
+// and bool tiles hold int32. A chain of operations runs tile by tile, and every operation rounds
+// its own result, so fusing changes no bit.
+//
+// The functions exist once per instruction set (tile_functions.inc); all of them compute the same
+// bits: no fused multiply-add, no reassociation.
+
+namespace pyane::emulator {
+
+/// Elements of a tile. 4 KiB each: a dozen fit in a 48 KiB first-level cache.
+inline constexpr std::size_t kTileElements = 1024;
+
+struct TileArguments {
+  void* out;
+  std::array<const void*, 3> in;
+  std::size_t n;
+  const float* parameters;
+};
+
+using TileFunction = void (*)(const TileArguments& arguments);
+
+/// Accuracy of the floating-point functions before rounding to fp16, in units in the last place of
+/// fp32: exact rounding where nothing is said.
+enum class TileOp : std::uint8_t {
+  kIdentity,  ///< Also fp32 -> fp16: the rounding is the operation.
+  // Unary.
+  kAbs,
+  kCeil,
+  kClip,  ///< parameters: low, high
+  kErf,   ///< 2 ulp
+  kExp,   ///< 1 ulp
+  kExp2,  ///< 1 ulp
+  kFloor,
+  kInverse,  ///< parameters: epsilon
+  kLog,      ///< 1 ulp; parameters: epsilon
+  kRelu,
+  kRound,  ///< Half to even.
+  kRsqrt,  ///< 1 ulp; parameters: epsilon
+  kSign,
+  kSqrt,
+  kSquare,
+  kTanh,       ///< 2 ulp
+  kThreshold,  ///< max(x, alpha)
+  // Unary, by way of the C library in fp64.
+  kAcos,
+  kAsin,
+  kAtan,
+  kAtanh,
+  kCos,
+  kCosh,
+  kSin,
+  kSinh,
+  kTan,
+  // Activations.
+  kClampedRelu,      ///< parameters: alpha, beta
+  kElu,              ///< 2 ulp; parameters: alpha
+  kGelu,             ///< 3 ulp
+  kGeluSigmoid,      ///< 3 ulp: x * sigmoid(1.702 x)
+  kGeluTanh,         ///< 4 ulp
+  kLeakyRelu,        ///< parameters: alpha
+  kLinear,           ///< alpha * x + beta, 1 ulp
+  kScaledTanh,       ///< 3 ulp; parameters: alpha, beta
+  kSigmoid,          ///< 2 ulp
+  kSigmoidHard,      ///< parameters: alpha, beta
+  kSilu,             ///< 3 ulp
+  kSoftplus,         ///< 3 ulp
+  kSoftsign,         ///< 1 ulp
+  kThresholdedRelu,  ///< parameters: alpha
+  // Binary.
+  kAdd,
+  kSub,
+  kMul,
+  kRealDiv,
+  kFloorDiv,
+  kMod,
+  kPow,  ///< 1 ulp
+  kMaximum,
+  kMinimum,
+  kPrelu,  ///< x, alpha
+  // Three operands.
+  kSoftplusParametric,  ///< x, alpha, beta: alpha * log(1 + exp(beta * x)), 4 ulp
+  // Comparisons of floats, result 0 or 1.
+  kEqual,
+  kNotEqual,
+  kGreater,
+  kGreaterEqual,
+  kLess,
+  kLessEqual,
+  kFloatToBool,
+  // Between floats and integers.
+  kFloatToInt,  ///< Towards zero, NaN gives 0; saturates. parameters: low, high
+  kIntToFloat,
+  kSelectFloat,  ///< cond (int), a, b
+  // Integers, modulo 2^32.
+  kIntIdentity,
+  kIntAbs,
+  kIntAdd,
+  kIntSub,
+  kIntMul,
+  kIntFloorDiv,  ///< Division by zero gives 0.
+  kIntTruncDiv,  ///< Division by zero gives 0.
+  kIntMod,       ///< Sign of the divisor; division by zero gives 0.
+  kIntPow,
+  kIntMaximum,
+  kIntMinimum,
+  kIntSign,
+  kIntEqual,
+  kIntNotEqual,
+  kIntGreater,
+  kIntGreaterEqual,
+  kIntLess,
+  kIntLessEqual,
+  kIntClip,  ///< parameters: low, high
+  kIntSquare,
+  kIntExp2,  ///< 0 for a negative exponent
+  kIntToBool,
+  kIntSelect,
+  kLogicalAnd,
+  kLogicalOr,
+  kLogicalXor,
+  kLogicalNot,
+  // Brings an int32 back into the range of a narrower type, modulo its width.
+  kWrapInt8,
+  kWrapInt16,
+  kWrapUint8,
+  kWrapUint16,
+  kCount,
+};
+
+/// How the functions are reached. Tiles are 64-byte aligned and hold kTileElements; functions may
+/// read and write up to the next multiple of 16 elements. `out` may not be one of the inputs.
+struct TileTable {
+  std::array<TileFunction, static_cast<std::size_t>(TileOp::kCount)> functions;
+
+  /// Rounds fp32 values to the nearest fp16 value, half to even, in place.
+  void (*round_to_half)(float* tile, std::size_t n);
+
+  // Parts of reductions and normalisations, for any `n` and alignment.
+
+  /// lanes[i % kSumLanes] += x[i].
+  void (*add_to_lanes)(const float* x, std::size_t n, float* lanes);
+  /// lanes[i % kSumLanes] += x[i]^2.
+  void (*add_squares_to_lanes)(const float* x, std::size_t n, float* lanes);
+  /// accumulator[i] += x[i].
+  void (*add_rows)(const float* x, float* accumulator, std::size_t n);
+  /// accumulator[i] = larger of the two, NaN if either is.
+  void (*max_rows)(const float* x, float* accumulator, std::size_t n);
+  /// x[i] = exp(x[i] - shift).
+  void (*exp_shifted)(float* x, float shift, std::size_t n);
+  /// x[i] = x[i] * factor.
+  void (*scale)(float* x, float factor, std::size_t n);
+  /// Largest element, NaN if there is one; -infinity for n = 0.
+  float (*largest)(const float* x, std::size_t n);
+};
+
+/// Sums keep this many partial sums: element k of the reduced index goes to lane k % kSumLanes, and
+/// the lanes are added pairwise at the end. The order is that of the program's indices whatever the
+/// layout, so a sum depends on shapes only.
+inline constexpr std::size_t kSumLanes = 32;
+
+/// Pairwise sum of kSumLanes lanes, `stride` floats apart.
+float sum_lanes(const float* lanes, std::size_t stride = 1);
+
+/// The functions for the instruction set in use (base/cpu.h).
+const TileTable& tile_table();
+
+// One per instruction set that was compiled (tile_functions_<set>.cpp).
+const TileTable& tile_table_generic();
+const TileTable& tile_table_avx2();
+const TileTable& tile_table_avx512();
+
+}  // namespace pyane::emulator

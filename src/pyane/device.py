@@ -1,0 +1,397 @@
+"""Devices, compiled kernels, and requests that bind surfaces to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+
+from ._core import engine as _engine
+from .errors import AneUnavailableError, ShapeError
+from .surface import Surface
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from numpy.typing import ArrayLike
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+DEVICE_NAMES = ("ane", "emulator")
+
+
+class ProgramLike(Protocol):
+    """What can be compiled besides text: `pyane.mil.Program` and the like."""
+
+    def __str__(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a kernel.
+
+    Attributes:
+        name: As in the program.
+        dtype: Element type. Those that NumPy lacks appear as unsigned integers of their bits.
+        shape: Dimensions.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Packed size."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+class Request:
+    """Surfaces bound to a kernel's inputs and outputs. Made by `Kernel.bind`.
+
+    Keeps kernel and surfaces alive. Different requests may be evaluated by different threads at
+    once; a second evaluation of the same request waits for the first.
+    """
+
+    __slots__ = ("_native", "evaluate")
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+        #: Runs the kernel once, without the GIL. Raises EvaluateError.
+        self.evaluate = native.evaluate
+
+
+def evaluate(requests: Iterable[Request]) -> None:
+    """Evaluate requests one after the other without returning to Python in between.
+
+    Raises:
+        EvaluateError: Of the first request that fails; those after it are not evaluated.
+    """
+    _engine.evaluate([request._native for request in requests])
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "none"
+
+
+def _specs(native: Iterable[Any]) -> dict[str, TensorSpec]:
+    return {spec.name: TensorSpec(spec.name, spec.dtype, spec.shape) for spec in native}
+
+
+class Kernel:
+    """A program's function, compiled and loaded on a device. Made by `Device.compile`.
+
+    Usable as a context manager, which unloads it. Two ways to run it, and both may be mixed::
+
+        y = kernel(x)  # arrays in, arrays out
+
+        kernel.inputs["x"][...] = x  # without copies: the arrays are the surfaces
+        kernel.evaluate()
+        kernel.outputs["y"]
+
+    For several sets of surfaces see `bind`.
+    """
+
+    def __init__(self, native: Any, device: Device, text: str, function: str) -> None:
+        self._native = native
+        self._device = device
+        self._text = text
+        self._function = function
+        self._input_specs = _specs(native.inputs)
+        self._output_specs = _specs(native.outputs)
+        self._declared: tuple[list[str], list[str]] | None = None
+        self._request: Request | None = None
+        self._inputs: Mapping[str, Array] = {}
+        self._outputs: Mapping[str, Array] = {}
+
+    @property
+    def device(self) -> Device:
+        """Where it was compiled."""
+        return self._device
+
+    @property
+    def input_specs(self) -> dict[str, TensorSpec]:
+        """Inputs by name, in alphabetical order, as the engine orders them."""
+        return dict(self._input_specs)
+
+    @property
+    def output_specs(self) -> dict[str, TensorSpec]:
+        """Outputs by name, in alphabetical order."""
+        return dict(self._output_specs)
+
+    @property
+    def surface_bytes(self) -> int:
+        """Bytes that every surface bound to the kernel should have."""
+        return int(self._native.surface_bytes)
+
+    @property
+    def is_loaded(self) -> bool:
+        """False after `unload`."""
+        return bool(self._native.is_loaded)
+
+    # -- the kernel's own surfaces
+
+    def _own_request(self) -> Request:
+        if self._request is None:
+            inputs = {name: Surface(self.surface_bytes) for name in self._input_specs}
+            outputs = {name: Surface(self.surface_bytes) for name in self._output_specs}
+            request = self.bind(inputs, outputs)
+            self._inputs = self._views(inputs, self._input_specs)
+            self._outputs = self._views(outputs, self._output_specs)
+            self._request = request
+        return self._request
+
+    @staticmethod
+    def _views(
+        surfaces: Mapping[str, Surface], specs: Mapping[str, TensorSpec]
+    ) -> Mapping[str, Array]:
+        return MappingProxyType(
+            {
+                name: surface.array(specs[name].shape, specs[name].dtype)
+                for name, surface in surfaces.items()
+            }
+        )
+
+    @property
+    def inputs(self) -> Mapping[str, Array]:
+        """Zero-copy arrays on the kernel's own input surfaces; write with `inputs["x"][...] = x`.
+
+        The surfaces are made at first use. The arrays stay valid after the kernel is gone.
+        """
+        self._own_request()
+        return self._inputs
+
+    @property
+    def outputs(self) -> Mapping[str, Array]:
+        """Zero-copy arrays on the kernel's own output surfaces, overwritten by `evaluate`."""
+        self._own_request()
+        return self._outputs
+
+    def evaluate(self) -> None:
+        """Run once on the kernel's own surfaces, without the GIL.
+
+        Raises:
+            EvaluateError: The device failed, a value was impossible (a gather index outside its
+                tensor), or the kernel has been unloaded.
+        """
+        self._own_request().evaluate()
+
+    # -- arrays in, arrays out
+
+    def _signature(self) -> tuple[list[str], list[str]]:
+        if self._declared is None:
+            self._declared = _engine.signature(self._text, self._function)
+        return self._declared
+
+    def __call__(self, *args: ArrayLike, **kwargs: ArrayLike) -> Array | dict[str, Array]:
+        """Copy arrays in, evaluate, copy results out.
+
+        Args:
+            *args: Inputs in the order in which the program's function declares them.
+            **kwargs: Inputs by name.
+
+        Shapes must match exactly. Element types are converted within their kind (float64 to
+        float16 rounds half to even, int64 to int32), but not across kinds.
+
+        Returns:
+            The output; a dict by name, in the order in which the function returns them, when there
+            are several. The arrays are the caller's own.
+
+        Raises:
+            ShapeError: A missing, unknown or ill-fitting input.
+            EvaluateError: As `evaluate`.
+        """
+        given: dict[str, ArrayLike] = dict(kwargs)
+        if args:
+            declared = self._signature()[0]
+            if len(args) > len(declared):
+                msg = (
+                    f"kernel takes {len(declared)} inputs ({_names(declared)}), "
+                    f"got {len(args)} positional ones"
+                )
+                raise ShapeError(msg)
+            for name, value in zip(declared, args, strict=False):
+                if name in given:
+                    msg = f"kernel: input '{name}' is given by position and by name"
+                    raise ShapeError(msg)
+                given[name] = value
+        self._check_names("input", given, self._input_specs)
+        arrays = {name: self._checked(name, value) for name, value in given.items()}
+        request = self._own_request()
+        for name, array in arrays.items():
+            np.copyto(self._inputs[name], array, casting="same_kind")
+        request.evaluate()
+        if len(self._outputs) == 1:
+            return next(iter(self._outputs.values())).copy()
+        return {name: self._outputs[name].copy() for name in self._signature()[1]}
+
+    def _checked(self, name: str, value: ArrayLike) -> Array:
+        spec = self._input_specs[name]
+        array = np.asarray(value)
+        if array.shape != spec.shape:
+            msg = (
+                f"kernel: input '{name}' must have shape {list(spec.shape)}, "
+                f"got {list(array.shape)}"
+            )
+            raise ShapeError(msg)
+        if not np.can_cast(array.dtype, spec.dtype, casting="same_kind"):
+            msg = f"kernel: input '{name}' must be {spec.dtype}, got {array.dtype}"
+            raise ShapeError(msg)
+        return array
+
+    @staticmethod
+    def _check_names(kind: str, given: Iterable[str], specs: Mapping[str, TensorSpec]) -> None:
+        given = set(given)
+        unknown = sorted(given - set(specs))
+        missing = [name for name in specs if name not in given]
+        if unknown or missing:
+            problem = (
+                f"has no {kind} {_names(unknown)}" if unknown else f"needs {kind} {_names(missing)}"
+            )
+            msg = f"kernel {problem}; its {kind}s are {_names(specs)}"
+            raise ShapeError(msg)
+
+    # -- other surfaces
+
+    def bind(self, inputs: Mapping[str, Surface], outputs: Mapping[str, Surface]) -> Request:
+        """Bind surfaces by name; a kernel can have any number of requests.
+
+        An output may be bound to the surface of an input: it is written after all inputs have been
+        read.
+
+        Args:
+            inputs: One surface per input. One surface may serve several inputs.
+            outputs: One surface per output, all different.
+
+        Raises:
+            ShapeError: A missing or unknown name, or a surface that is too small.
+            EvaluateError: The kernel has been unloaded.
+        """
+        self._check_names("input", inputs, self._input_specs)
+        self._check_names("output", outputs, self._output_specs)
+        for name, surface in (*inputs.items(), *outputs.items()):
+            if not isinstance(surface, Surface):
+                msg = f"bind: '{name}' must be a pyane.Surface, got {type(surface).__name__}"
+                raise TypeError(msg)
+        return Request(
+            self._native.bind(
+                [inputs[name]._native for name in self._input_specs],
+                [outputs[name]._native for name in self._output_specs],
+            )
+        )
+
+    def unload(self) -> None:
+        """Free what the device holds. Surfaces and arrays stay; evaluating raises EvaluateError."""
+        self._native.unload()
+
+    def __enter__(self) -> Kernel:  # noqa: PYI034 -- typing.Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.unload()
+
+    def __repr__(self) -> str:
+        def side(specs: Mapping[str, TensorSpec]) -> str:
+            return ", ".join(
+                f"{spec.name}: {spec.dtype}{list(spec.shape)}" for spec in specs.values()
+            )
+
+        state = "" if self.is_loaded else ", unloaded"
+        return (
+            f"Kernel({side(self._input_specs)} -> {side(self._output_specs)} "
+            f"on {self._device.name}{state})"
+        )
+
+
+class Device:
+    """Where programs are compiled: the Apple Neural Engine, or its emulator. See `device`."""
+
+    __slots__ = ("_native",)
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+
+    @property
+    def name(self) -> str:
+        """Either "ane" or "emulator"."""
+        return str(self._native.name)
+
+    def compile(
+        self,
+        program: str | ProgramLike,
+        weights: Mapping[str, Any] | None = None,
+        *,
+        function: str = "",
+        source_name: str = "<text>",
+    ) -> Kernel:
+        """Compile and load one function of a program.
+
+        Args:
+            program: MIL text, or a program whose `str()` is its text. Weights that it carries (its
+                attribute `weights`) are used where `weights` does not name the same file.
+            weights: Weight files, bytes-like, by the path that the text uses, e.g.
+                "@model_path/weights/weight.bin". Baked in: later changes have no effect.
+            function: Name of the function; empty for the only one, or "main".
+            source_name: What messages call the text, e.g. its file name.
+
+        Raises:
+            MilSyntaxError: The text does not follow the grammar.
+            MilVerifyError: The program breaks a rule of MIL.
+            UnsupportedOpError: An operation that the device does not evaluate.
+            BlobError: A weight file is missing or does not hold what the text says.
+            CompileError: The device refused.
+        """
+        if isinstance(program, bytes):
+            msg = "compile: program must be text (str) or a Program, got bytes; decode them first"
+            raise TypeError(msg)
+        files: dict[str, Any] = dict(getattr(program, "weights", None) or {})
+        files.update(weights or {})
+        text = str(program)
+        native = self._native.compile(text, files, function, source_name)
+        return Kernel(native, self, text, function)
+
+    def __repr__(self) -> str:
+        return f"Device('{self.name}')"
+
+
+_emulator: list[Device] = []
+_ane: list[Device] = []
+
+
+def device(name: str | None = None) -> Device:
+    """The device to compile for.
+
+    Args:
+        name: "ane" or "emulator". None takes the environment variable PYANE_DEVICE; if that is not
+            set, the Apple Neural Engine where one can be reached, else the emulator.
+
+    Raises:
+        AneUnavailableError: "ane" was asked for and there is none; says why. Never falls back.
+        ValueError: No such device.
+    """
+    source = "device"
+    if name is None and os.environ.get("PYANE_DEVICE"):
+        name, source = os.environ["PYANE_DEVICE"], "PYANE_DEVICE"
+    if name is None:
+        name = "emulator" if _engine.ane_unavailable_reason() else "ane"
+    if name not in DEVICE_NAMES:
+        msg = f"{source}: must be one of {_names(DEVICE_NAMES)}, got '{name}'"
+        raise ValueError(msg)
+    if name == "ane":
+        reason = _engine.ane_unavailable_reason()
+        if reason:
+            raise AneUnavailableError(reason)
+    # One of each per process: kernels of one emulator share the memory for intermediate tensors.
+    made = _ane if name == "ane" else _emulator
+    if not made:
+        made.append(Device(_engine.create_ane() if name == "ane" else _engine.create_emulator()))
+    return made[0]

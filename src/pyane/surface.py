@@ -1,0 +1,109 @@
+"""Memory shared with a device."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._core import engine as _engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import DTypeLike
+
+
+class Surface:
+    """Memory that the device and this process see at once, without copies.
+
+    An IOSurface on macOS, a memfd mapping elsewhere: page-aligned, zero-filled, and at least
+    48 KiB, the least that the engine takes. Has bytes only; shapes belong to whoever binds it.
+
+    Args:
+        n_bytes: Bytes needed. More may be allocated; see `n_bytes`. For a kernel take
+            `Kernel.surface_bytes`.
+
+    Raises:
+        Error: The system has no memory or descriptors left, or `n_bytes` is negative.
+    """
+
+    __slots__ = ("_native",)
+
+    def __init__(self, n_bytes: int) -> None:
+        if n_bytes < 0:
+            msg = f"Surface: n_bytes must not be negative, got {n_bytes}"
+            raise ValueError(msg)
+        self._native = _engine.create_surface(n_bytes)
+
+    @classmethod
+    def open(cls, native_id: int) -> Surface:
+        """The surface behind another process's `native_id`.
+
+        Args:
+            native_id: A file descriptor of this process (Linux; duplicated, so the caller keeps
+                its own), or an IOSurface id (macOS).
+
+        Raises:
+            Error: It is no such thing, or smaller than a page.
+        """
+        surface = cls.__new__(cls)
+        surface._native = _engine.open_surface(native_id)
+        return surface
+
+    @property
+    def n_bytes(self) -> int:
+        """Allocated bytes."""
+        return int(self._native.n_bytes)
+
+    @property
+    def native_id(self) -> int:
+        """What `open` takes in another process: descriptor (Linux) or IOSurface id (macOS)."""
+        return int(self._native.native_id)
+
+    def fileno(self) -> int:
+        """The memory's file descriptor, owned by the surface. Linux only."""
+        if sys.platform == "darwin":
+            msg = "Surface.fileno: an IOSurface has no file descriptor; pass native_id instead"
+            raise OSError(msg)
+        return self.native_id
+
+    def array(
+        self, shape: Sequence[int] | int, dtype: DTypeLike = np.float16, offset: int = 0
+    ) -> np.ndarray[Any, np.dtype[Any]]:
+        """A NumPy array on the surface's memory, which it keeps alive.
+
+        Args:
+            shape: Dimensions.
+            dtype: Element type.
+            offset: Bytes from the start of the surface, a multiple of the element size.
+
+        Raises:
+            ShapeError: The array does not fit into the surface.
+        """
+        dims = [shape] if isinstance(shape, int) else [int(dim) for dim in shape]
+        array: np.ndarray[Any, np.dtype[Any]] = self._native.array(dims, np.dtype(dtype), offset)
+        return array
+
+    @contextmanager
+    def lock(self, *, read_only: bool = False) -> Iterator[Surface]:
+        """Hold the surface while the CPU reads it (`read_only`) or writes it.
+
+        The engine's caches are brought up to date on macOS; elsewhere memory is coherent and locks
+        only count. Locks nest.
+        """
+        self._native.lock(read_only)
+        try:
+            yield self
+        finally:
+            self._native.unlock(read_only)
+
+    @property
+    def lock_count(self) -> int:
+        """Locks held now."""
+        return int(self._native.lock_count)
+
+    def __repr__(self) -> str:
+        return f"Surface({self.n_bytes} bytes, native_id={self.native_id})"
