@@ -195,8 +195,8 @@ Args:
     x: float32 or float16 [K, S], [B, K, S] or [B, K, 1, S].
     scale: Factor, to undo a loss scale.
     positions_first_dy: dy is [S, M] or [B, S, M], as dlogits are.
-    hold_dy: Do not copy dy (float32); it must not change before `wait`.
-    hold_x: Do not copy x (float32); it must not change before `wait`.
+    hold_dy: Do not copy dy; it must not change before `wait`.
+    hold_x: Do not copy x; it must not change before `wait`.
 
 Raises:
     ShapeError: A dtype or shape that does not fit.

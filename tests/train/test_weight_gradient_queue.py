@@ -66,9 +66,6 @@ def test_inputs_may_change_after_submit(rng: np.random.Generator, n_workers: int
 def test_slices_of_a_spatial_axis(rng: np.random.Generator, dtype: str, hold: bool) -> None:
     surface = rng.standard_normal((2, 20, 1, 100)).astype(dtype)
     dy, x = surface[:, :13, :, 10:40], surface[:, 13:, :, 60:90]
-    if hold:
-        surface = surface.astype(np.float32)
-        dy, x = surface[:, :13, :, 10:40], surface[:, 13:, :, 60:90]
     dw = np.zeros((13, 7), np.float32)
     with train.WeightGradientQueue() as queue:
         queue.submit(dw, dy, x, hold_dy=hold, hold_x=hold)
@@ -76,16 +73,14 @@ def test_slices_of_a_spatial_axis(rng: np.random.Generator, dtype: str, hold: bo
 
 
 @pytest.mark.parametrize("hold", [False, True])
-def test_positions_first(rng: np.random.Generator, n_workers: int, hold: bool) -> None:
-    dy, x = make(rng, 2, 300, 5, 9, "float32")
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_positions_first(rng: np.random.Generator, n_workers: int, hold: bool, dtype: str) -> None:
+    dy, x = make(rng, 2, 300, 5, 9, dtype)
     dlogits = np.ascontiguousarray(dy.transpose(0, 2, 1))
     dw = np.zeros((300, 5), np.float32)
     with train.WeightGradientQueue(n_workers) as queue:
         queue.submit(dw, dlogits, x, positions_first_dy=True, hold_dy=hold, hold_x=hold)
     check(dw, dy, x)
-    dw2 = np.zeros((300, 5), np.float32)
-    train.classifier_weight_gradient(dw2, dlogits, x)
-    check(dw2, dy, x)
 
 
 def run_many(rng: np.random.Generator, n_workers: int, max_held_bytes: int) -> bytes:
@@ -195,8 +190,6 @@ def test_errors() -> None:
         queue.submit(dw, dy[:, :, ::2], x[:, :, :3])
     with pytest.raises(ShapeError, match="dy must be without negative or broken strides"):
         queue.submit(dw, dy[:, ::-1], x)
-    with pytest.raises(ShapeError, match="x can only be held in fp32, got fp16"):
-        queue.submit(dw, dy, x.astype(np.float16), hold_x=True)
     with pytest.raises(ShapeError, match=r"x must be \[C, S\], .* got float32 \[5\]"):
         queue.submit(dw, dy, x[0, 0])
     with pytest.raises(ShapeError, match="dw must be C-contiguous"):

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,16 +13,15 @@
 #include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
 #include "pyane/linalg/gemm.h"
-#include "pyane/train/activations.h"
 
 namespace pyane {
 namespace {
 
-/// Rows of dw that one product adds up: enough to hide that each packs x again.
+/// Rows of dw that one product adds up: enough to hide that each product packs x again.
 constexpr std::size_t kRowBlock = 256;
 
-/// Rows of a factor that one task copies, in elements or more.
-constexpr std::size_t kCopyElements = 32768;
+/// Bytes that one task of a copy moves, in whole rows.
+constexpr std::size_t kCopyBytes = 131072;
 
 std::int64_t to_signed(std::size_t n) { return static_cast<std::int64_t>(n); }
 
@@ -29,179 +29,235 @@ std::int64_t to_signed(std::size_t n) { return static_cast<std::int64_t>(n); }
   throw ShapeError("WeightGradientQueue: " + message);
 }
 
-/// Product of sizes, each at least 1 or the result 0.
 std::size_t multiply(std::size_t a, std::size_t b) {
   constexpr std::size_t kLimit = std::numeric_limits<std::size_t>::max() / sizeof(double);
   if (b != 0 && a > kLimit / b) fail("sizes do not fit in memory");
   return a * b;
 }
 
-/// [B, R, S] or [B, S, R] as fp32 in memory of its own or the caller's.
-struct Factor {
-  const float* data;
-  std::size_t batch_stride;
-  std::size_t row_stride;
-  bool positions_first;
+/// The rows of a factor as they lie in memory: positions with positions_first, else channels.
+struct Rows {
+  std::size_t n;
+  std::size_t length;
 };
 
-void check_factor(const char* name, const WeightGradientFactor& factor, std::size_t n_channels,
-                  const WeightGradient& job) {
+Rows rows_of(const WeightGradientFactor& factor, std::size_t channels, std::size_t positions) {
+  return factor.positions_first ? Rows{.n = positions, .length = channels}
+                                : Rows{.n = channels, .length = positions};
+}
+
+void check_factor(const char* name, const WeightGradientFactor& factor, std::size_t channels,
+                  std::size_t positions) {
   if (factor.dtype != DType::kFp32 && factor.dtype != DType::kFp16) {
     fail(std::string(name) + " must be fp32 or fp16, got " + std::string(dtype_name(factor.dtype)));
   }
-  if (factor.hold && factor.dtype != DType::kFp32) {
-    fail(std::string(name) + " can only be held in fp32, got " +
-         std::string(dtype_name(factor.dtype)));
-  }
-  const std::size_t row = factor.positions_first ? n_channels : job.positions;
+  const std::size_t row = rows_of(factor, channels, positions).length;
   if (factor.row_stride < row) {
     fail(std::string(name) + ": row_stride must be at least " + std::to_string(row) + ", got " +
          std::to_string(factor.row_stride));
   }
 }
 
-}  // namespace
+const std::byte* bytes_at(const WeightGradientFactor& factor, std::size_t element) {
+  return static_cast<const std::byte*>(factor.data) + element * dtype_size(factor.dtype);
+}
 
-/// fp32 buffers between uses.
-class WeightGradientQueue::BufferPool {
- public:
-  struct Buffer {
-    std::unique_ptr<float[]> data;
-    std::size_t size = 0;
-  };
+const float* floats_at(const WeightGradientFactor& factor, std::size_t element) {
+  return static_cast<const float*>(factor.data) + element;
+}
 
-  explicit BufferPool(std::size_t max_bytes) : max_bytes_(max_bytes) {}
-
-  /// The smallest that fits and is not mostly waste, or a new one.
-  Buffer take(std::size_t n) {
-    {
-      const std::lock_guard lock(mutex_);
-      auto best = idle_.end();
-      for (auto it = idle_.begin(); it != idle_.end(); ++it) {
-        if (it->size < n || it->size / 2 > n) continue;
-        if (best == idle_.end() || it->size < best->size) best = it;
-      }
-      if (best != idle_.end()) {
-        Buffer buffer = std::move(*best);
-        *best = std::move(idle_.back());
-        idle_.pop_back();
-        idle_bytes_ -= buffer.size * sizeof(float);
-        return buffer;
-      }
-    }
-    return {.data = std::make_unique_for_overwrite<float[]>(n), .size = n};
+/// `n_rows` fp16 rows of `length` elements, `stride` apart, one after the other.
+void convert_rows(const half_bits* source, std::size_t stride, std::size_t n_rows,
+                  std::size_t length, float* target) {
+  if (stride == length) {
+    half_to_float(source, target, n_rows * length);
+    return;
   }
-
-  void give_back(Buffer buffer) {
-    const std::lock_guard lock(mutex_);
-    const std::size_t bytes = buffer.size * sizeof(float);
-    if (idle_bytes_ + bytes > max_bytes_) return;
-    idle_.push_back(std::move(buffer));
-    idle_bytes_ += bytes;
+  for (std::size_t i = 0; i < n_rows; ++i) {
+    half_to_float(source + i * stride, target + i * length, length);
   }
+}
 
- private:
-  const std::size_t max_bytes_;
-  std::mutex mutex_;
-  std::vector<Buffer> idle_;
-  std::size_t idle_bytes_ = 0;
-};
-
-namespace {
-
-/// Copies rows of `row` contiguous elements, `n_rows` per sequence, next to one another.
-void copy_as_float(float* target, const WeightGradientFactor& source, std::size_t batch,
-                   std::size_t n_rows, std::size_t row) {
-  const std::size_t rows_per_task = std::max<std::size_t>(1, kCopyElements / row);
-  const std::size_t tasks_per_sequence = (n_rows + rows_per_task - 1) / rows_per_task;
+void copy_rows(const WeightGradientFactor& source, std::size_t batch, const Rows& rows,
+               std::byte* target) {
+  const std::size_t row_bytes = rows.length * dtype_size(source.dtype);
+  const std::size_t rows_per_task = std::max<std::size_t>(1, kCopyBytes / row_bytes);
+  const std::size_t tasks_per_sequence = (rows.n + rows_per_task - 1) / rows_per_task;
   parallel_for(batch * tasks_per_sequence, [&](std::size_t task) {
     const std::size_t b = task / tasks_per_sequence;
     const std::size_t begin = task % tasks_per_sequence * rows_per_task;
-    std::size_t n = std::min(rows_per_task, n_rows - begin);
-    std::size_t length = row;
-    if (source.row_stride == row) {  // one piece
-      length = n * row;
-      n = 1;
+    const std::size_t n = std::min(rows_per_task, rows.n - begin);
+    const std::size_t from = b * source.batch_stride + begin * source.row_stride;
+    std::byte* to = target + (b * rows.n + begin) * row_bytes;
+    if (source.row_stride == rows.length) {
+      std::memcpy(to, bytes_at(source, from), n * row_bytes);
+      return;
     }
     for (std::size_t i = 0; i < n; ++i) {
-      const std::size_t from = b * source.batch_stride + (begin + i) * source.row_stride;
-      float* to = target + (b * n_rows + begin + i) * row;
-      if (source.dtype == DType::kFp16) {
-        half_to_float(static_cast<const half_bits*>(source.data) + from, to, length);
-      } else {
-        std::memcpy(to, static_cast<const float*>(source.data) + from, length * sizeof(float));
-      }
+      std::memcpy(to + i * row_bytes, bytes_at(source, from + i * source.row_stride), row_bytes);
     }
   });
 }
 
 }  // namespace
-/// One job with what it owns. Gives its buffers back when the last reference goes.
+
+/// Memory between uses: fresh pages of this size would cost as much as copying into them.
+class WeightGradientQueue::BufferPool {
+ public:
+  /// Returns to the pool on destruction.
+  class Buffer {
+   public:
+    Buffer(BufferPool* pool, std::unique_ptr<std::byte[]> data, std::size_t n_bytes)
+        : pool_(pool), data_(std::move(data)), n_bytes_(n_bytes) {}
+    Buffer(Buffer&&) noexcept = default;
+    Buffer& operator=(Buffer&&) = delete;
+    ~Buffer() {
+      if (data_) pool_->give_back(std::move(data_), n_bytes_);
+    }
+
+    std::byte* data() const { return data_.get(); }
+    float* floats() const { return reinterpret_cast<float*>(data_.get()); }
+
+   private:
+    BufferPool* pool_;
+    std::unique_ptr<std::byte[]> data_;
+    std::size_t n_bytes_;
+  };
+
+  explicit BufferPool(std::size_t max_idle_bytes) : max_idle_bytes_(max_idle_bytes) {}
+
+  /// The smallest that fits and is not mostly waste, or a new one.
+  Buffer take(std::size_t n_bytes) {
+    {
+      const std::lock_guard lock(mutex_);
+      auto best = idle_.end();
+      for (auto it = idle_.begin(); it != idle_.end(); ++it) {
+        if (it->n_bytes < n_bytes || it->n_bytes / 2 > n_bytes) continue;
+        if (best == idle_.end() || it->n_bytes < best->n_bytes) best = it;
+      }
+      if (best != idle_.end()) {
+        std::swap(*best, idle_.back());
+        Idle taken = std::move(idle_.back());
+        idle_.pop_back();
+        idle_bytes_ -= taken.n_bytes;
+        return {this, std::move(taken.data), taken.n_bytes};
+      }
+    }
+    return {this, std::make_unique_for_overwrite<std::byte[]>(n_bytes), n_bytes};
+  }
+
+ private:
+  struct Idle {
+    std::unique_ptr<std::byte[]> data;
+    std::size_t n_bytes;
+  };
+
+  void give_back(std::unique_ptr<std::byte[]> data, std::size_t n_bytes) {
+    const std::lock_guard lock(mutex_);
+    if (idle_bytes_ + n_bytes > max_idle_bytes_) return;
+    idle_.push_back({.data = std::move(data), .n_bytes = n_bytes});
+    idle_bytes_ += n_bytes;
+  }
+
+  const std::size_t max_idle_bytes_;
+  std::mutex mutex_;
+  std::vector<Idle> idle_;
+  std::size_t idle_bytes_ = 0;
+};
+
+/// One job with what it owns.
 class WeightGradientQueue::Job {
  public:
-  Job(const WeightGradient& job, std::shared_ptr<BufferPool> pool)
-      : job_(job), pool_(std::move(pool)) {
-    dy_ = prepare(job.dy, job.rows);
-    x_ = prepare(job.x, job.columns);
-  }
-  ~Job() {
-    for (BufferPool::Buffer& buffer : buffers_) pool_->give_back(std::move(buffer));
-  }
-  Job(const Job&) = delete;
-  Job& operator=(const Job&) = delete;
+  Job(const WeightGradient& job, BufferPool& pool)
+      : job_(job),
+        pool_(pool),
+        dy_copy_(copy(job_.dy, job_.rows)),
+        x_copy_(copy(job_.x, job_.columns)) {}
 
   std::size_t n_parts() const { return (job_.rows + kRowBlock - 1) / kRowBlock; }
-
-  std::size_t held_bytes() const {
-    std::size_t n = 0;
-    for (const BufferPool::Buffer& buffer : buffers_) n += buffer.size;
-    return n * sizeof(float);
-  }
+  std::size_t held_bytes() const { return held_bytes_; }
 
   /// Rows [part * kRowBlock, ...) of dw.
-  void run(std::size_t part) const {
+  void run(std::size_t part) {
     using linalg::Transpose;
+    const Matrix x = x_as_float();
     const std::size_t first = part * kRowBlock;
     const std::size_t n = std::min(kRowBlock, job_.rows - first);
+    std::optional<BufferPool::Buffer> scratch;
     for (std::size_t b = 0; b < job_.batch; ++b) {
-      const std::size_t skip = dy_.positions_first ? first : first * dy_.row_stride;
-      linalg::sgemm(dy_.positions_first ? Transpose::kYes : Transpose::kNo,
-                    x_.positions_first ? Transpose::kNo : Transpose::kYes, to_signed(n),
-                    to_signed(job_.columns), to_signed(job_.positions), job_.scale,
-                    dy_.data + b * dy_.batch_stride + skip, to_signed(dy_.row_stride),
-                    x_.data + b * x_.batch_stride, to_signed(x_.row_stride), 1.0F,
-                    job_.dw.data() + first * job_.columns, to_signed(job_.columns));
+      const Matrix dy = dy_as_float(b, first, n, scratch);
+      linalg::sgemm(job_.dy.positions_first ? Transpose::kYes : Transpose::kNo,
+                    job_.x.positions_first ? Transpose::kNo : Transpose::kYes, to_signed(n),
+                    to_signed(job_.columns), to_signed(job_.positions), job_.scale, dy.data,
+                    to_signed(dy.row_stride), x.data + b * x.batch_stride, to_signed(x.row_stride),
+                    1.0F, job_.dw.data() + first * job_.columns, to_signed(job_.columns));
     }
   }
 
  private:
-  Factor prepare(const WeightGradientFactor& factor, std::size_t n_channels) {
-    if (factor.hold) {
-      return {.data = static_cast<const float*>(factor.data),
-              .batch_stride = factor.batch_stride,
-              .row_stride = factor.row_stride,
-              .positions_first = factor.positions_first};
+  struct Matrix {
+    const float* data;
+    std::size_t batch_stride;
+    std::size_t row_stride;
+  };
+
+  /// Makes `factor` point to a copy, unless it is held.
+  std::optional<BufferPool::Buffer> copy(WeightGradientFactor& factor, std::size_t channels) {
+    if (factor.hold) return std::nullopt;
+    const Rows rows = rows_of(factor, channels, job_.positions);
+    const std::size_t n_bytes = job_.batch * rows.n * rows.length * dtype_size(factor.dtype);
+    BufferPool::Buffer buffer = pool_.take(n_bytes);
+    copy_rows(factor, job_.batch, rows, buffer.data());
+    factor.data = buffer.data();
+    factor.row_stride = rows.length;
+    factor.batch_stride = rows.n * rows.length;
+    held_bytes_ += n_bytes;
+    return buffer;
+  }
+
+  /// All parts need all of x: the first converts it, others that come meanwhile wait.
+  Matrix x_as_float() {
+    if (job_.x.dtype == DType::kFp32) {
+      return {floats_at(job_.x, 0), job_.x.batch_stride, job_.x.row_stride};
     }
-    const std::size_t n_rows = factor.positions_first ? job_.positions : n_channels;
-    const std::size_t row = factor.positions_first ? n_channels : job_.positions;
-    buffers_.push_back(pool_->take(job_.batch * n_rows * row));
-    float* data = buffers_.back().data.get();
-    copy_as_float(data, factor, job_.batch, n_rows, row);
-    return {.data = data,
-            .batch_stride = n_rows * row,
-            .row_stride = row,
-            .positions_first = factor.positions_first};
+    const Rows rows = rows_of(job_.x, job_.columns, job_.positions);
+    std::call_once(x_once_, [&] {
+      BufferPool::Buffer buffer = pool_.take(job_.batch * rows.n * rows.length * sizeof(float));
+      for (std::size_t b = 0; b < job_.batch; ++b) {
+        convert_rows(static_cast<const half_bits*>(job_.x.data) + b * job_.x.batch_stride,
+                     job_.x.row_stride, rows.n, rows.length,
+                     buffer.floats() + b * rows.n * rows.length);
+      }
+      x_float_.emplace(std::move(buffer));
+    });
+    return {x_float_->floats(), rows.n * rows.length, rows.length};
+  }
+
+  /// Channels [first, first + n) of one sequence, in place or converted into `scratch`.
+  Matrix dy_as_float(std::size_t b, std::size_t first, std::size_t n,
+                     std::optional<BufferPool::Buffer>& scratch) const {
+    const WeightGradientFactor& dy = job_.dy;
+    const std::size_t from =
+        b * dy.batch_stride + (dy.positions_first ? first : first * dy.row_stride);
+    if (dy.dtype == DType::kFp32) return {floats_at(dy, from), 0, dy.row_stride};
+    const Rows rows = rows_of(dy, n, job_.positions);
+    if (!scratch) scratch.emplace(pool_.take(n * job_.positions * sizeof(float)));
+    convert_rows(static_cast<const half_bits*>(dy.data) + from, dy.row_stride, rows.n, rows.length,
+                 scratch->floats());
+    return {scratch->floats(), 0, rows.length};
   }
 
   WeightGradient job_;
-  std::shared_ptr<BufferPool> pool_;
-  std::vector<BufferPool::Buffer> buffers_;
-  Factor dy_;
-  Factor x_;
+  BufferPool& pool_;
+  std::size_t held_bytes_ = 0;
+  std::optional<BufferPool::Buffer> dy_copy_;
+  std::optional<BufferPool::Buffer> x_copy_;
+  std::once_flag x_once_;
+  std::optional<BufferPool::Buffer> x_float_;
 };
 
 WeightGradientQueue::WeightGradientQueue(int n_workers, Limits limits)
-    : buffers_(std::make_shared<BufferPool>(limits.held_bytes)), tasks_(n_workers, limits) {}
+    : buffers_(std::make_unique<BufferPool>(limits.held_bytes)), tasks_(n_workers, limits) {}
 
 WeightGradientQueue::~WeightGradientQueue() = default;
 
@@ -211,12 +267,12 @@ std::uint64_t WeightGradientQueue::submit(const WeightGradient& job) {
     fail("dw must have " + std::to_string(job.rows) + " * " + std::to_string(job.columns) +
          " elements [M, K], got " + std::to_string(job.dw.size()));
   }
-  check_factor("dy", job.dy, job.rows, job);
-  check_factor("x", job.x, job.columns, job);
+  check_factor("dy", job.dy, job.rows, job.positions);
+  check_factor("x", job.x, job.columns, job.positions);
   const std::size_t n_positions = multiply(job.batch, job.positions);
   static_cast<void>(multiply(n_positions, std::max(job.rows, job.columns)));
   if (dw_size == 0 || n_positions == 0) return tasks_.submit({.n_parts = 0});
-  const auto shared = std::make_shared<const Job>(job, buffers_);
+  const auto shared = std::make_shared<Job>(job, *buffers_);
   return tasks_.submit({.target = job.dw.data(),
                         .target_bytes = job.dw.size_bytes(),
                         .n_parts = shared->n_parts(),

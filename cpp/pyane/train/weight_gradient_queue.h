@@ -20,8 +20,7 @@ struct WeightGradientFactor {
   std::size_t row_stride = 0;
   /// [B, S, R] instead: rows are positions of R contiguous channels, as logits have them.
   bool positions_first = false;
-  /// fp32 only: no copy is made, and the caller leaves the memory alone until the job is over.
-  bool hold = false;
+  bool hold = false;  ///< Not copied: the caller leaves the memory alone until the job is over.
 };
 
 /// dw[m,k] += scale * sum_{b,s} dy[b,m,s] * x[b,k,s]
@@ -38,11 +37,11 @@ struct WeightGradient {
 
 /// Weight gradients by sgemm on worker threads, while the device evaluates the next kernel.
 ///
-/// Factors in fp16, and those without `hold`, are copied as fp32 during submit(), because a surface
-/// is overwritten by the next evaluation. (Converting costs the submitting thread as much as
-/// copying the fp16 bits, and the workers then run nothing but products.) The copies go to buffers
-/// that are used again; submit() works off jobs while more than Limits::held_bytes would be in use
-/// besides its own.
+/// Factors without `hold` are copied bit by bit during submit(), because a surface is overwritten
+/// by the next evaluation; the workers convert fp16. (Converting already during submit() was
+/// measured to cost the submitting thread two to three times the copy, and holds twice the memory.)
+/// Copies go to buffers that are used again; submit() works off jobs while more than
+/// Limits::held_bytes would be in use besides its own.
 ///
 /// Jobs on overlapping dw are added in the order of submission, each in blocks of rows by shape, so
 /// that the sums are the same bits whatever the timing and the number of workers (as far as sgemm
@@ -57,7 +56,7 @@ class WeightGradientQueue {
   WeightGradientQueue& operator=(const WeightGradientQueue&) = delete;
 
   /// @return  The job's number, see oldest_pending().
-  /// @throws ShapeError  if sizes do not fit together, or `hold` is asked for fp16.
+  /// @throws ShapeError  if sizes do not fit together or a dtype is not said above.
   std::uint64_t submit(const WeightGradient& job);
 
   /// Every dw is complete afterwards. The calling thread and the thread pool help.
@@ -74,8 +73,8 @@ class WeightGradientQueue {
  private:
   class BufferPool;
   class Job;
-  std::shared_ptr<BufferPool> buffers_;
-  OrderedTaskQueue tasks_;
+  std::unique_ptr<BufferPool> buffers_;
+  OrderedTaskQueue tasks_;  // last: what its tasks hold goes back to buffers_
 };
 
 }  // namespace pyane
