@@ -1,0 +1,15 @@
+# Configures pyane for arm64 macOS with the compilers that check.py wrote to
+# ${PYANE_MACOS_TOOLS}: zig's clang with the stub frameworks beside this file.
+set(CMAKE_SYSTEM_NAME Darwin)
+set(CMAKE_SYSTEM_PROCESSOR arm64)
+set(CMAKE_OSX_SYSROOT "")
+set(CMAKE_OSX_ARCHITECTURES "")
+set(CMAKE_OSX_DEPLOYMENT_TARGET "")
+set(CMAKE_CXX_COMPILER ${PYANE_MACOS_TOOLS}/c++)
+set(CMAKE_OBJCXX_COMPILER ${PYANE_MACOS_TOOLS}/c++)
+set(CMAKE_AR ${PYANE_MACOS_TOOLS}/ar)
+set(CMAKE_RANLIB ${PYANE_MACOS_TOOLS}/ranlib)
+set(CMAKE_INSTALL_NAME_TOOL ${PYANE_MACOS_TOOLS}/unused)
+# check.py links by itself, strictly.
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES PYANE_MACOS_TOOLS)
