@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pyane._core import base
 
 
 @pytest.fixture
@@ -20,3 +22,12 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip("real inputs not found at ../shared/data")
     return path.resolve()
+
+
+@pytest.fixture(params=base.available_isas())
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every instruction set that this CPU has, in turn, for what is compiled in the test."""
+    before = base.isa()
+    base.set_isa(request.param)
+    yield request.param
+    base.set_isa(before)

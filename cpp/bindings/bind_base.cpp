@@ -1,7 +1,10 @@
 #include <pybind11/functional.h>
 #include <pybind11/numpy.h>
+#include <pybind11/stl.h>
 
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "bindings.h"
 #include "pyane/base/cpu.h"
@@ -80,6 +83,14 @@ void bind_base(py::module_& m) {
       "isa", [] { return std::string(pyane::isa_name(pyane::active_isa())); },
       "Instruction set of the hot loops: 'avx512', 'avx2', 'neon' or 'scalar'. PYANE_ISA lowers "
       "it. Raises Error when PYANE_ISA is not one that this CPU has.");
+  base.def(
+      "available_isas",
+      [] {
+        std::vector<std::string> names;
+        for (const pyane::Isa isa : pyane::available_isas()) names.emplace_back(isa_name(isa));
+        return names;
+      },
+      "Names of the instruction sets that this CPU has, the best last.");
   base.def(
       "set_isa", [](const std::string& name) { pyane::set_isa(name); }, py::arg("name"),
       "Chooses the instruction set for what is compiled from now on; for tests. Raises Error when "

@@ -38,18 +38,9 @@ bool cpu_has(Isa isa) {
   return isa == Isa::kScalar;
 }
 
-Isa best_isa() {
-  Isa best = Isa::kScalar;
-  for (const Isa isa : kIsas) {
-    if (cpu_has(isa)) best = isa;
-  }
-  return best;
-}
-
 Isa isa_from_name(std::string_view name, const char* where) {
   std::string known;
-  for (const Isa isa : kIsas) {
-    if (!cpu_has(isa)) continue;
+  for (const Isa isa : available_isas()) {
     if (name == isa_name(isa)) return isa;
     known += (known.empty() ? "" : ", ") + std::string(isa_name(isa));
   }
@@ -61,7 +52,7 @@ Isa isa_from_name(std::string_view name, const char* where) {
 
 Isa initial_isa() {
   const char* wanted = std::getenv("PYANE_ISA");
-  if (wanted == nullptr || *wanted == '\0') return best_isa();
+  if (wanted == nullptr || *wanted == '\0') return available_isas().back();
   return isa_from_name(wanted, "PYANE_ISA");
 }
 
@@ -108,6 +99,14 @@ std::string_view isa_name(Isa isa) {
       return "avx512";
   }
   return "scalar";
+}
+
+std::vector<Isa> available_isas() {
+  std::vector<Isa> result;
+  for (const Isa isa : kIsas) {
+    if (cpu_has(isa)) result.push_back(isa);
+  }
+  return result;
 }
 
 Isa active_isa() {

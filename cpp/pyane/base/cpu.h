@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace pyane {
 
@@ -17,6 +18,9 @@ std::string_view isa_name(Isa isa);
 /// the environment variable PYANE_ISA (read once) or set_isa().
 /// @throws Error  when PYANE_ISA is no such name, or this CPU has no such instructions.
 Isa active_isa();
+
+/// The instruction sets that this CPU has, the best last.
+std::vector<Isa> available_isas();
 
 /// Chooses the instruction set for everything planned from now on. For tests.
 /// @throws Error  as active_isa().
