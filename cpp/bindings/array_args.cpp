@@ -103,6 +103,31 @@ ActivationShape activation_shape(const char* where, const char* name, const py::
           .positions = static_cast<std::size_t>(array.shape(rank - 1))};
 }
 
+void check_activation_shape(const char* where, const char* name, const py::array& array,
+                            const ActivationShape& shape) {
+  const ActivationShape got = activation_shape(where, name, array);
+  if (got.batch == shape.batch && got.channels == shape.channels &&
+      got.positions == shape.positions) {
+    return;
+  }
+  reject(where, name,
+         "[B, C, S] = [" + std::to_string(shape.batch) + ", " + std::to_string(shape.channels) +
+             ", " + std::to_string(shape.positions) + "]",
+         array);
+}
+
+void check_positions(const char* where, const char* name, const py::array& array,
+                     const ActivationShape& shape) {
+  const auto size = [&](py::ssize_t axis) { return static_cast<std::size_t>(array.shape(axis)); };
+  const bool flat = array.ndim() == 1 && size(0) == shape.batch * shape.positions;
+  const bool fits = array.ndim() == 2 && size(0) == shape.batch && size(1) == shape.positions;
+  if (flat || fits) return;
+  reject(where, name,
+         "[B, S] = [" + std::to_string(shape.batch) + ", " + std::to_string(shape.positions) +
+             "] or flat",
+         array);
+}
+
 void check_disjoint(const char* where, const char* out_name, const py::array& out,
                     const char* other_name, const py::array& other) {
   const auto* out_begin = static_cast<const std::byte*>(out.data());

@@ -38,6 +38,14 @@ Floats floats_out(const char* where, const char* name, pybind11::array& array);
 /// @throws ShapeError
 ActivationShape activation_shape(const char* where, const char* name, const pybind11::array& array);
 
+/// @throws ShapeError  unless `array` has `shape` too, with or without the unit axis.
+void check_activation_shape(const char* where, const char* name, const pybind11::array& array,
+                            const ActivationShape& shape);
+
+/// @throws ShapeError  unless `array`, one number per position, is [B, S], or flat [B * S].
+void check_positions(const char* where, const char* name, const pybind11::array& array,
+                     const ActivationShape& shape);
+
 /// @throws ShapeError  when `out` and `other` share memory.
 void check_disjoint(const char* where, const char* out_name, const pybind11::array& out,
                     const char* other_name, const pybind11::array& other);

@@ -9,4 +9,6 @@ void bind_literal(pybind11::module_& mil);  // Called by bind_mil, as is bind_bl
 void bind_blob(pybind11::module_& mil);
 void bind_engine(pybind11::module_& m);
 void bind_train(pybind11::module_& m);
+void bind_train_adam(pybind11::module_& train);
+void bind_train_loss(pybind11::module_& train);
 void bind_train_queue(pybind11::module_& train);

@@ -58,10 +58,13 @@ def test_bits_do_not_depend_on_threads(rng: np.random.Generator) -> None:
 
 def test_errors(rng: np.random.Generator) -> None:
     x, w, dlogits = make(rng, 2, 3, 5, 7)
-    with pytest.raises(ShapeError, match=r"and w \[V, 5\], got float32 \[2, 3, 7\] and .*\[7, 4\]"):
+    message = r"for B, C, S = 2, 5, 3, logits must be .* and w \[V, C\], got float32 {} and .*{}"
+    with pytest.raises(ShapeError, match=message.format(r"\[2, 3, 7\]", r"\[7, 4\]")):
         train.classifier_forward(dlogits, x, w[:, :4].copy())
-    with pytest.raises(ShapeError, match=r"logits must have 42 elements \[B \* S, V\], got 21"):
+    with pytest.raises(ShapeError, match=message.format(r"\[1, 3, 7\]", r"\[7, 5\]")):
         train.classifier_forward(dlogits[:1], x, w)
+    with pytest.raises(ShapeError, match=message.format(r"\[3, 2, 7\]", r"\[7, 5\]")):
+        train.classifier_forward(dlogits.reshape(3, 2, 7), x, w)
     with pytest.raises(ShapeError, match="x must be float32, got float16"):
         train.classifier_forward(dlogits, x.astype(np.float16), w)
     frozen = w.copy()

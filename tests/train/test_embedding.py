@@ -66,9 +66,13 @@ def test_token_out_of_range(bad: int) -> None:
 def test_errors() -> None:
     tokens = np.zeros((2, 4), np.int32)
     x, table = np.ones((2, 3, 4), np.float32), np.zeros((5, 3), np.float32)
-    with pytest.raises(ShapeError, match=r"tokens must have 8 elements \[B, S\], got 4"):
+    with pytest.raises(
+        ShapeError, match=r"tokens must be \[B, S\] = \[2, 4\] or flat, got int32 \[1, 4\]"
+    ):
         train.embedding_forward(x, table, tokens[:1])
-    with pytest.raises(ShapeError, match="multiple of C = 3 elements, got 14"):
-        train.embedding_forward(x, table.ravel()[:14], tokens)
+    with pytest.raises(ShapeError, match=r"tokens must be .* got int32 \[4, 2\]"):
+        train.embedding_backward(table, x, tokens.reshape(4, 2))
+    with pytest.raises(ShapeError, match=r"table must be \[V, 3\], got float32 \[3, 5\]"):
+        train.embedding_forward(x, table.reshape(3, 5), tokens)
     with pytest.raises(ShapeError, match="tokens must be int32, got int64"):
         train.embedding_forward(x, table, tokens.astype(np.int64))

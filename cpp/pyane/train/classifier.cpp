@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "pyane/base/error.h"
 #include "pyane/base/thread_pool.h"
@@ -73,12 +73,12 @@ void classifier_backward(std::span<float> dx, std::span<const float> dlogits,
   const std::size_t n_chunks = ceil_divide(vocab_size, kSumChunk);
   const std::size_t sequence = shape.channels * shape.positions;
   // The first chunk of every sequence goes to dx itself, the others beside it.
-  std::vector<float> parts((n_chunks - 1) * dx.size());
+  const auto parts = std::make_unique_for_overwrite<float[]>((n_chunks - 1) * dx.size());
   parallel_for(shape.batch * n_chunks, [&](std::size_t task) {
     const std::size_t b = task % shape.batch;
     const std::size_t chunk = task / shape.batch;
     const std::size_t v = chunk * kSumChunk;
-    float* target = chunk == 0 ? dx.data() : parts.data() + (chunk - 1) * dx.size();
+    float* target = chunk == 0 ? dx.data() : parts.get() + (chunk - 1) * dx.size();
     sgemm(Transpose::kYes, Transpose::kYes, to_signed(shape.channels), to_signed(shape.positions),
           to_signed(std::min(kSumChunk, vocab_size - v)), 1.0F, w.data() + v * shape.channels,
           to_signed(shape.channels), dlogits.data() + b * shape.positions * vocab_size + v,
@@ -89,7 +89,7 @@ void classifier_backward(std::span<float> dx, std::span<const float> dlogits,
     const std::size_t begin = task * kAddBlock;
     const std::size_t end = std::min(dx.size(), begin + kAddBlock);
     for (std::size_t chunk = 1; chunk < n_chunks; ++chunk) {
-      const float* part = parts.data() + (chunk - 1) * dx.size();
+      const float* part = parts.get() + (chunk - 1) * dx.size();
       for (std::size_t i = begin; i < end; ++i) dx[i] += part[i];
     }
   });
