@@ -5,8 +5,9 @@
 // One binding file per subject. Conversion, GIL and lifetime only; no algorithms here.
 void bind_base(pybind11::module_& m);
 void bind_mil(pybind11::module_& m);
-void bind_literal(pybind11::module_& mil);  // Called by bind_mil, as is bind_blob.
+void bind_literal(pybind11::module_& mil);  // Called by bind_mil, as are the next two.
 void bind_blob(pybind11::module_& mil);
+void bind_op_set(pybind11::module_& mil);
 void bind_engine(pybind11::module_& m);
 void bind_train(pybind11::module_& m);
 void bind_train_adam(pybind11::module_& train);

@@ -52,6 +52,7 @@ struct InputSpec {
   bool is_variadic = false;    ///< `values = (a, b, c)`.
   Default default_value = {};  ///< For optional inputs; monostate: no default, may be absent.
   Type::Kind kind = Type::Kind::kTensor;
+  int rank = -1;  ///< 0: a scalar; 1: a vector; -1: any, or left to the operation's inference.
 };
 
 /// Result types from operand types and constants; fails through OpContext::fail.
@@ -65,6 +66,8 @@ struct OpRecord {
   InferTypes infer = nullptr;
   /// May take its inputs as attributes (const, and the iOS16 form of the constexpr operations).
   bool inputs_are_attributes = false;
+  /// Has a number of results that is not one, or depends on the arguments.
+  bool returns_tuple = false;
   /// The result of constant inputs counts as a constant itself (the constexpr operations).
   bool is_constexpr = false;
 

@@ -72,6 +72,22 @@ class Verifier {
     return std::move(result_);
   }
 
+  std::vector<Type> infer(const Operation& operation, const std::vector<KnownValue>& values) {
+    for (const KnownValue& known : values) {
+      VerifiedValue value{.name = {}, .type = known.type, .constant = nullptr};
+      if (known.is_constant) {
+        Constant unread;
+        unread.type = known.type;
+        unread.is_missing = true;
+        value.constant = std::make_shared<const Constant>(std::move(unread));
+      }
+      add_value({.type = known.type, .name = known.name, .location = {}}, std::move(value));
+    }
+    operation_ = &operation;
+    VerifiedOperation verified = check_arguments(operation);
+    return verified.record->infer(result_.context(verified));
+  }
+
  private:
   std::string place(const Location& at) const {
     std::string text;
@@ -125,10 +141,12 @@ class Verifier {
     const Type& type = parameter.type;
     const bool is_state = type.kind == Type::Kind::kState && type.elements.size() == 1 &&
                           type.elements.front().is_tensor();
-    if (!type.is_tensor() && type.kind != Type::Kind::kTensorBuffer && !is_state) {
+    const bool is_array = (type.is_tensor() || type.kind == Type::Kind::kTensorBuffer) &&
+                          type.dtype != DType::kString;
+    if (!is_array && !is_state) {
       fail(parameter.location, "parameter '" + parameter.name +
-                                   "' must be a tensor, a tensor_buffer or a state of a tensor, "
-                                   "got " +
+                                   "' must be a tensor, a tensor_buffer or a state of a tensor "
+                                   "(of numbers or bools), got " +
                                    to_string(type));
     }
     check_dims(parameter);
@@ -280,6 +298,10 @@ class Verifier {
       fail(at, named(spec, value) + " must be " + dtype_names(spec.dtypes) + ", got " +
                    to_string(value.type));
     }
+    if (spec.rank >= 0 && value.type.dims.size() != static_cast<std::size_t>(spec.rank)) {
+      fail(at, named(spec, value) + " must be a " + (spec.rank == 0 ? "scalar" : "vector") +
+                   ", got " + to_string(value.type));
+    }
     const bool is_constexpr =
         value.producer >= 0 &&
         result_.operations[static_cast<std::size_t>(value.producer)].record->is_constexpr;
@@ -311,14 +333,19 @@ class Verifier {
     }
   }
 
-  void add_operation(const Operation& operation) {
+  VerifiedOperation check_arguments(const Operation& operation) {
     const OpRecord& record = record_of(operation);
     VerifiedOperation verified{.operation = &operation,
                                .record = &record,
                                .inputs = bind_inputs(operation, record),
                                .outputs = {}};
     check_groups(operation, verified.inputs);
-    std::vector<Type> types = record.infer(result_.context(verified));
+    return verified;
+  }
+
+  void add_operation(const Operation& operation) {
+    VerifiedOperation verified = check_arguments(operation);
+    std::vector<Type> types = verified.record->infer(result_.context(verified));
     const std::vector<Value>& declared = operation.outputs;
     if (types.size() != declared.size()) {
       fail(operation.location, "has " + std::to_string(types.size()) + " results, got " +
@@ -382,6 +409,12 @@ OpContext VerifiedFunction::context(const VerifiedOperation& operation) const {
 VerifiedFunction verify(const Program& program, const Function& function,
                         const WeightFiles* weights) {
   return Verifier(program, function, weights).run();
+}
+
+std::vector<Type> infer_types(const Operation& operation, const std::vector<KnownValue>& values) {
+  const Program program;
+  const Function function;
+  return Verifier(program, function, nullptr).infer(operation, values);
 }
 
 }  // namespace pyane::mil

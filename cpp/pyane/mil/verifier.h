@@ -57,4 +57,15 @@ struct VerifiedFunction {
 VerifiedFunction verify(const Program& program, const Function& function,
                         const WeightFiles* weights);
 
+/// What is known of a value when an operation is looked at by itself.
+struct KnownValue {
+  std::string name;
+  Type type;
+  bool is_constant = false;  ///< Known before evaluation, though not here.
+};
+
+/// Result types of one operation that has no declared results yet; for whoever writes programs.
+/// Arguments name `values` or are literals. Checks and throws as `verify` does.
+std::vector<Type> infer_types(const Operation& operation, const std::vector<KnownValue>& values);
+
 }  // namespace pyane::mil

@@ -105,3 +105,15 @@ def parse(
 ) -> Program:
     """Parses MIL text: `Program.parse`."""
     return Program.parse(text, source_name, weights)
+
+
+def verify(program: Program) -> None:
+    """Checks every function of a program: names, arguments, types of all results.
+
+    Weight files are not read; compiling does that.
+
+    Raises:
+        MilVerifyError: The first rule that is broken, with its place.
+        UnsupportedOpError: An operation that pyane does not know.
+    """
+    _mil.verify(program.native)

@@ -12,7 +12,7 @@ void add(OpTable& table, std::string name, std::vector<std::string> parameters =
                   .inputs = {operand("x", kFloats)},
                   .infer = like_x};
   for (std::string& parameter : parameters) {
-    record.inputs.push_back(constant(std::move(parameter), kFloats));
+    record.inputs.push_back(scalar(constant(std::move(parameter), kFloats)));
   }
   table.push_back(std::move(record));
 }
@@ -32,7 +32,6 @@ std::vector<Type> infer_per_channel(const OpContext& context) {
   require_rank(context, "x", 3, 5);
   for (const char* name : {"alpha", "beta"}) {
     if (!context.has(name)) continue;
-    require_rank(context, name, 1, 1);
     if (!may_equal(context.dims(name)[0], context.dims("x")[1])) {
       context.fail(std::string(name) + " must have one entry per channel, got " +
                    describe(context, name, "x"));
@@ -51,10 +50,17 @@ void add_activation_ops(OpTable& table) {
   for (const char* name : {"clamped_relu", "linear_activation", "scaled_tanh", "sigmoid_hard"}) {
     add(table, name, {"alpha", "beta"});
   }
-  add(table, "prelu", {"alpha"});
-  table.back().infer = infer_per_channel;
-  add(table, "softplus_parametric", {"alpha", "beta"});
-  table.back().infer = infer_per_channel;
+  table.push_back({.name = "prelu",
+                   .opset = "ios15",
+                   .family = kFamily,
+                   .inputs = {operand("x", kFloats), vector(constant("alpha", kFloats))},
+                   .infer = infer_per_channel});
+  table.push_back({.name = "softplus_parametric",
+                   .opset = "ios15",
+                   .family = kFamily,
+                   .inputs = {operand("x", kFloats), vector(constant("alpha", kFloats)),
+                              vector(constant("beta", kFloats))},
+                   .infer = infer_per_channel});
   table.push_back(
       {.name = "gelu",
        .opset = "ios15",

@@ -173,19 +173,20 @@ void add_constexpr_ops(OpTable& table) {
   add(table, "constexpr_affine_dequantize", "ios16",
       {constant("quantized_data", kInt8s),
        constant("zero_point", kInt8s | dtype_set({DType::kFp32})), constant("scale", kFloats),
-       constant("axis", kInt32Only)},
+       scalar(constant("axis", kInt32Only))},
       infer_affine_dequantize);
   add(table, "constexpr_cast", "ios16",
       {constant("source_val", dtype_set({DType::kFp16})), constant("output_dtype", kStringOnly)},
       infer_constexpr_cast);
   add(table, "constexpr_lut_to_dense", "ios16",
       {constant("indices", kLutIndices), constant("lut", kFloats | kInt8s),
-       optional_constant("shape", kShape), optional_constant("vector_axis", kInt32Only)},
+       vector(optional_constant("shape", kShape)),
+       scalar(optional_constant("vector_axis", kInt32Only))},
       infer_lut_to_dense);
   add(table, "constexpr_sparse_to_dense", "ios16",
       {constant("nonzero_data", kFloats | kInt8s | kNibbles),
        constant("mask", kUint1Only | dtype_set({DType::kUint8})),
-       optional_constant("shape", kShape)},
+       vector(optional_constant("shape", kShape))},
       infer_sparse_to_dense);
   add(table, "constexpr_blockwise_shift_scale", "ios18",
       {constant("data", kFloats | kInt8s | kNibbles), constant("scale", kFloats),
@@ -193,12 +194,14 @@ void add_constexpr_ops(OpTable& table) {
       infer_blockwise_shift_scale);
   add(table, "constexpr_lut_to_sparse", "ios18",
       {constant("indices_mask", kUint1Only), constant("indices_nonzero_data", kLutIndices),
-       constant("lut", kFloats | kInt8s), optional_constant("vector_axis", kInt32Only)},
+       constant("lut", kFloats | kInt8s), scalar(optional_constant("vector_axis", kInt32Only))},
       infer_lut_to_sparse);
+  table.back().returns_tuple = true;
   add(table, "constexpr_sparse_blockwise_shift_scale", "ios18",
       {constant("data_mask", kUint1Only), constant("nonzero_data", kFloats | kInt8s | kNibbles),
        constant("scale", kFloats), optional_constant("offset", kFloats | kInt8s | kNibbles)},
       infer_sparse_blockwise_shift_scale);
+  table.back().returns_tuple = true;
 }
 
 }  // namespace pyane::mil::ops

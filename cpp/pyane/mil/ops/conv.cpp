@@ -116,7 +116,7 @@ void add_conv_ops(OpTable& table) {
                    .inputs = {operand("x", kFloats, 'T'), operand("weight", kFloats, 'T'),
                               optional_operand("bias", kFloats, 'T'),
                               optional_constant("pad", kInt32Only, Fill{0, 2}),
-                              optional_constant("output_shape", kInt32Only),
+                              vector(optional_constant("output_shape", kInt32Only)),
                               optional_constant("pad_type", kStringOnly, "valid"),
                               optional_constant("strides", kInt32Only, Fill{1, 1}),
                               optional_constant("dilations", kInt32Only, Fill{1, 1}),

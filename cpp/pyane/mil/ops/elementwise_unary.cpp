@@ -45,17 +45,18 @@ void add_elementwise_unary_ops(OpTable& table) {
                    .family = kFamily,
                    .inputs = {operand("x", kMovable), constant("dtype", kStringOnly)},
                    .infer = infer_cast});
-  table.push_back(
-      {.name = "clip",
-       .opset = "ios15",
-       .family = kFamily,
-       .inputs = {operand("x", kFloats), constant("alpha", kFloats), constant("beta", kFloats)},
-       .infer = like_x});
-  table.push_back({.name = "threshold",
+  table.push_back({.name = "clip",
                    .opset = "ios15",
                    .family = kFamily,
-                   .inputs = {operand("x", kNumbers, 'T'), constant("alpha", kNumbers, 'T')},
+                   .inputs = {operand("x", kFloats, 'T'), scalar(constant("alpha", kFloats, 'T')),
+                              scalar(constant("beta", kFloats, 'T'))},
                    .infer = like_x});
+  table.push_back(
+      {.name = "threshold",
+       .opset = "ios15",
+       .family = kFamily,
+       .inputs = {operand("x", kNumbers, 'T'), scalar(constant("alpha", kNumbers, 'T'))},
+       .infer = like_x});
 }
 
 }  // namespace pyane::mil::ops

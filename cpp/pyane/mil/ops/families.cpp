@@ -3,6 +3,34 @@
 #include <algorithm>
 
 namespace pyane::mil::ops {
+namespace {
+
+int rank_of(DTypeSet dtypes, const Default& value) {
+  if (dtypes == kStringOnly) return 0;
+  if (std::holds_alternative<std::monostate>(value)) return -1;
+  const bool is_vector = std::holds_alternative<Fill>(value) ||
+                         std::holds_alternative<std::vector<std::int64_t>>(value);
+  return is_vector ? 1 : 0;
+}
+
+}  // namespace
+
+InputSpec optional_constant(std::string name, DTypeSet dtypes, Default value, char group) {
+  const int rank = rank_of(dtypes, value);
+  return {.name = std::move(name),
+          .dtypes = dtypes,
+          .group = group,
+          .is_required = false,
+          .is_constant = true,
+          .default_value = std::move(value),
+          .rank = rank};
+}
+
+InputSpec constant(std::string name, DTypeSet dtypes, char group) {
+  InputSpec spec = optional_constant(std::move(name), dtypes, {}, group);
+  spec.is_required = true;
+  return spec;
+}
 
 std::vector<Type> like_x(const OpContext& context) {
   return one(context.dtype("x"), context.dims("x"));

@@ -59,17 +59,16 @@ inline InputSpec optional_operand(std::string name, DTypeSet dtypes, char group 
 inline InputSpec operand_tuple(std::string name, DTypeSet dtypes, char group = 0) {
   return {.name = std::move(name), .dtypes = dtypes, .group = group, .is_variadic = true};
 }
-inline InputSpec constant(std::string name, DTypeSet dtypes, char group = 0) {
-  return {.name = std::move(name), .dtypes = dtypes, .group = group, .is_constant = true};
+/// The rank follows from the default where there is one, and strings are scalars.
+InputSpec optional_constant(std::string name, DTypeSet dtypes, Default value = {}, char group = 0);
+InputSpec constant(std::string name, DTypeSet dtypes, char group = 0);
+inline InputSpec scalar(InputSpec spec) {
+  spec.rank = 0;
+  return spec;
 }
-inline InputSpec optional_constant(std::string name, DTypeSet dtypes, Default value = {},
-                                   char group = 0) {
-  return {.name = std::move(name),
-          .dtypes = dtypes,
-          .group = group,
-          .is_required = false,
-          .is_constant = true,
-          .default_value = std::move(value)};
+inline InputSpec vector(InputSpec spec) {
+  spec.rank = 1;
+  return spec;
 }
 
 // Result types shared by several families.

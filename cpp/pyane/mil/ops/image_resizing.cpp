@@ -104,7 +104,8 @@ void add_image_resizing_ops(OpTable& table) {
        optional_constant("half_pixel_centers", kBoolOnly)},
       infer_upsample);
   add(table, "resize_nearest_neighbor", "ios15",
-      {x, constant("target_size_height", kInt32Only), constant("target_size_width", kInt32Only)},
+      {x, scalar(constant("target_size_height", kInt32Only)),
+       scalar(constant("target_size_width", kInt32Only))},
       infer_resize_to_target);
   add(table, "resize_bilinear", "ios15",
       {x, optional_constant("target_size_height", kInt32Only, 1),
@@ -113,13 +114,15 @@ void add_image_resizing_ops(OpTable& table) {
       infer_resize_to_target);
   add(table, "resize", "ios17",
       {operand("x", kNumbers),
-       operand("shape", dtype_set({DType::kInt16, DType::kUint16, DType::kInt32, DType::kUint32})),
-       constant("resized_dims", dtype_set({DType::kUint32, DType::kInt32})),
+       vector(operand("shape",
+                      dtype_set({DType::kInt16, DType::kUint16, DType::kInt32, DType::kUint32}))),
+       scalar(constant("resized_dims", dtype_set({DType::kUint32, DType::kInt32}))),
        optional_constant("interpolation_mode", kStringOnly, "LINEAR"),
        optional_constant("sampling_mode", kStringOnly, "DEFAULT")},
       infer_resize);
   add(table, "crop", "ios15",
-      {x, constant("crop_height", kInt32Only), constant("crop_width", kInt32Only)}, infer_crop);
+      {x, vector(constant("crop_height", kInt32Only)), vector(constant("crop_width", kInt32Only))},
+      infer_crop);
 }
 
 }  // namespace pyane::mil::ops

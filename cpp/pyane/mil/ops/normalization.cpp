@@ -79,11 +79,11 @@ void add_normalization_ops(OpTable& table) {
       {x, constant("mean", kFloats), constant("variance", kFloats), gamma, beta, epsilon},
       infer_channel_norm);
   add(table, "instance_norm", {x, gamma, beta, epsilon}, infer_channel_norm);
-  add(table, "layer_norm", {x, optional_constant("axes", kInt32Only), gamma, beta, epsilon},
+  add(table, "layer_norm", {x, vector(optional_constant("axes", kInt32Only)), gamma, beta, epsilon},
       infer_layer_norm);
   add(table, "l2_norm", {x, optional_constant("epsilon", kFloats, 1e-6)}, infer_l2_norm);
   add(table, "local_response_norm",
-      {x, constant("size", kInt32Only), optional_constant("alpha", kFloats, 1e-4),
+      {x, scalar(constant("size", kInt32Only)), optional_constant("alpha", kFloats, 1e-4),
        optional_constant("beta", kFloats, 0.75), optional_constant("k", kFloats, 1.0)},
       infer_local_response_norm);
 }

@@ -33,7 +33,7 @@ void add_pool_ops(OpTable& table) {
     table.push_back({.name = name,
                      .opset = "ios15",
                      .family = kFamily,
-                     .inputs = {operand("x", kFloats), constant("kernel_sizes", kInt32Only),
+                     .inputs = {operand("x", kFloats), vector(constant("kernel_sizes", kInt32Only)),
                                 optional_constant("strides", kInt32Only, Fill{1, 1}),
                                 constant("pad_type", kStringOnly),
                                 optional_constant("pad", kInt32Only, Fill{0, 2}),

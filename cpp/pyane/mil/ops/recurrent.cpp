@@ -79,7 +79,8 @@ void add_recurrent_ops(OpTable& table) {
                   output_sequence, recurrent_activation,
                   optional_constant("cell_activation", kStringOnly, "tanh"), activation,
                   optional_weight("clip")},
-       .infer = infer_lstm});
+       .infer = infer_lstm,
+       .returns_tuple = true});
   table.push_back(
       {.name = "gru",
        .opset = "ios15",
@@ -88,13 +89,15 @@ void add_recurrent_ops(OpTable& table) {
                   direction, output_sequence, recurrent_activation, activation,
                   optional_constant("reset_after", kBoolOnly, false),
                   optional_weight("input_bias")},
-       .infer = infer_gru});
+       .infer = infer_gru,
+       .returns_tuple = true});
   table.push_back({.name = "rnn",
                    .opset = "ios15",
                    .family = kFamily,
                    .inputs = {x, initial_h, weight("weight_ih"), weight("weight_hh"),
                               optional_weight("bias"), direction, output_sequence, activation},
-                   .infer = infer_rnn});
+                   .infer = infer_rnn,
+                   .returns_tuple = true});
 }
 
 }  // namespace pyane::mil::ops

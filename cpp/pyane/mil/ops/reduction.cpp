@@ -45,12 +45,13 @@ void add_reduction_ops(OpTable& table) {
   for (const char* name :
        {"reduce_l1_norm", "reduce_l2_norm", "reduce_log_sum", "reduce_log_sum_exp", "reduce_max",
         "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum", "reduce_sum_square"}) {
-    table.push_back({.name = name,
-                     .opset = "ios15",
-                     .family = kFamily,
-                     .inputs = {operand("x", kNumbers), optional_constant("axes", kInt32Only),
-                                optional_constant("keep_dims", kBoolOnly, false)},
-                     .infer = infer_reduction});
+    table.push_back(
+        {.name = name,
+         .opset = "ios15",
+         .family = kFamily,
+         .inputs = {operand("x", kNumbers), vector(optional_constant("axes", kInt32Only)),
+                    optional_constant("keep_dims", kBoolOnly, false)},
+         .infer = infer_reduction});
   }
   for (const char* name : {"reduce_argmax", "reduce_argmin"}) {
     table.push_back({.name = name,

@@ -46,7 +46,8 @@ void add_state_ops(OpTable& table) {
                    .opset = "ios18",
                    .family = kFamily,
                    .inputs = {state("input"), operand("data", kMovable)},
-                   .infer = infer_write_state});
+                   .infer = infer_write_state,
+                   .returns_tuple = true});
   // coremltools' spelling of write_state followed by read_state.
   table.push_back({.name = "coreml_update_state",
                    .opset = "ios18",

@@ -262,30 +262,31 @@ void add_tensor_operation_ops(OpTable& table) {
   add(table, "identity", "ios15", {movable}, like_x);
   add(table, "shape", "ios15", {movable}, infer_shape);
   add(table, "concat", "ios15",
-      {operand_tuple("values", kMovable, 'T'), constant("axis", kInt32Only),
+      {operand_tuple("values", kMovable, 'T'), scalar(constant("axis", kInt32Only)),
        optional_constant("interleave", kBoolOnly, false)},
       infer_concat);
   add(table, "stack", "ios15",
-      {operand_tuple("values", kMovable, 'T'), constant("axis", kInt32Only)}, infer_stack);
+      {operand_tuple("values", kMovable, 'T'), scalar(constant("axis", kInt32Only))}, infer_stack);
   add(table, "split", "ios15",
-      {movable, optional_constant("num_splits", kInt32Only),
-       optional_constant("split_sizes", kInt32Only), constant("axis", kInt32Only)},
+      {movable, scalar(optional_constant("num_splits", kInt32Only)),
+       vector(optional_constant("split_sizes", kInt32Only)), scalar(constant("axis", kInt32Only))},
       infer_split);
-  add(table, "tile", "ios15", {movable, operand("reps", kInt32Only)}, infer_tile);
+  table.back().returns_tuple = true;
+  add(table, "tile", "ios15", {movable, vector(operand("reps", kInt32Only))}, infer_tile);
   add(table, "pad", "ios15",
-      {operand("x", kFloats, 'T'), operand("pad", kInt32Only),
+      {operand("x", kFloats, 'T'), vector(operand("pad", kInt32Only)),
        optional_constant("mode", kStringOnly, "constant"),
        optional_constant("constant_val", kFloats, 0.0, 'T')},
       infer_pad);
   add(table, "fill", "ios15",
-      {operand("shape", kInt32Only), optional_constant("value", kNumbers | kBoolOnly, 0.0)},
+      {vector(operand("shape", kInt32Only)), optional_constant("value", kNumbers | kBoolOnly, 0.0)},
       infer_fill);
   add(table, "fill_like", "ios16",
       {operand("ref_tensor", kMovable), optional_constant("value", kNumbers | kBoolOnly, 0.0)},
       infer_fill_like);
   add(table, "range_1d", "ios15",
-      {operand("end", kNumbers, 'T'), operand("start", kNumbers, 'T'),
-       operand("step", kNumbers, 'T')},
+      {scalar(operand("end", kNumbers, 'T')), scalar(operand("start", kNumbers, 'T')),
+       scalar(operand("step", kNumbers, 'T'))},
       infer_range_1d);
   add(table, "cumsum", "ios15",
       {operand("x", kNumbers), optional_constant("axis", kInt32Only, 0),
@@ -302,6 +303,7 @@ void add_tensor_operation_ops(OpTable& table) {
        optional_constant("return_indices", kBoolOnly, true),
        optional_constant("output_indices_dtype", kStringOnly, "int32")},
       infer_topk);
+  table.back().returns_tuple = true;
   add(table, "flatten2d", "ios15", {movable, optional_constant("axis", kInt32Only, 1)},
       infer_flatten2d);
   add(table, "band_part", "ios15",

@@ -221,40 +221,45 @@ void add(OpTable& table, std::string name, std::string opset, std::vector<InputS
 
 void add_tensor_transformation_ops(OpTable& table) {
   const InputSpec x = operand("x", kMovable);
-  add(table, "expand_dims", "ios15", {x, constant("axes", kInt32Only)}, infer_expand_dims);
-  add(table, "squeeze", "ios15", {x, optional_constant("axes", kInt32Only)}, infer_squeeze);
-  add(table, "reshape", "ios15", {x, operand("shape", kExtents)}, infer_reshape);
-  add(table, "transpose", "ios15", {x, constant("perm", kInt32Only)}, infer_transpose);
-  add(table, "slice_by_size", "ios15", {x, operand("begin", kExtents), operand("size", kExtents)},
+  add(table, "expand_dims", "ios15", {x, vector(constant("axes", kInt32Only))}, infer_expand_dims);
+  add(table, "squeeze", "ios15", {x, vector(optional_constant("axes", kInt32Only))}, infer_squeeze);
+  add(table, "reshape", "ios15", {x, vector(operand("shape", kExtents))}, infer_reshape);
+  add(table, "transpose", "ios15", {x, vector(constant("perm", kInt32Only))}, infer_transpose);
+  add(table, "slice_by_size", "ios15",
+      {x, vector(operand("begin", kExtents)), vector(operand("size", kExtents))},
       infer_slice_by_size);
   add(table, "slice_by_index", "ios15",
-      {x, operand("begin", kExtents), operand("end", kExtents),
-       optional_constant("stride", kExtents), optional_constant("begin_mask", kBoolOnly),
-       optional_constant("end_mask", kBoolOnly), optional_constant("squeeze_mask", kBoolOnly)},
+      {x, vector(operand("begin", kExtents)), vector(operand("end", kExtents)),
+       vector(optional_constant("stride", kExtents)),
+       vector(optional_constant("begin_mask", kBoolOnly)),
+       vector(optional_constant("end_mask", kBoolOnly)),
+       vector(optional_constant("squeeze_mask", kBoolOnly))},
       infer_slice_by_index);
   add(table, "slice_update", "ios18",
-      {operand("x", kMovable, 'T'), operand("update", kMovable, 'T'), operand("begin", kExtents),
-       operand("end", kExtents), optional_constant("stride", kExtents),
-       optional_constant("begin_mask", kBoolOnly), optional_constant("end_mask", kBoolOnly),
-       optional_constant("squeeze_mask", kBoolOnly)},
+      {operand("x", kMovable, 'T'), operand("update", kMovable, 'T'),
+       vector(operand("begin", kExtents)), vector(operand("end", kExtents)),
+       vector(optional_constant("stride", kExtents)),
+       vector(optional_constant("begin_mask", kBoolOnly)),
+       vector(optional_constant("end_mask", kBoolOnly)),
+       vector(optional_constant("squeeze_mask", kBoolOnly))},
       infer_slice_update);
-  add(table, "reverse", "ios15", {x, optional_constant("axes", kInt32Only)}, infer_reverse);
+  add(table, "reverse", "ios15", {x, vector(optional_constant("axes", kInt32Only))}, infer_reverse);
   add(table, "reverse_sequence", "ios15",
       {x, operand("lengths", kExtents), optional_constant("seq_axis", kInt32Only, 0),
        optional_constant("batch_axis", kInt32Only, 0)},
       infer_reverse_sequence);
   const InputSpec image = operand("x", kFloats);
-  add(table, "depth_to_space", "ios15", {image, constant("block_size", kInt32Only)},
+  add(table, "depth_to_space", "ios15", {image, scalar(constant("block_size", kInt32Only))},
       infer_depth_to_space);
-  add(table, "space_to_depth", "ios15", {image, constant("block_size", kInt32Only)},
+  add(table, "space_to_depth", "ios15", {image, scalar(constant("block_size", kInt32Only))},
       infer_space_to_depth);
-  add(table, "pixel_shuffle", "ios15", {image, constant("upscale_factor", kInt32Only)},
+  add(table, "pixel_shuffle", "ios15", {image, scalar(constant("upscale_factor", kInt32Only))},
       infer_pixel_shuffle);
   add(table, "pixel_unshuffle", "ios16",
-      {image, constant("downscale_factor", dtype_set({DType::kUint32, DType::kInt32}))},
+      {image, scalar(constant("downscale_factor", dtype_set({DType::kUint32, DType::kInt32})))},
       infer_pixel_unshuffle);
   add(table, "sliding_windows", "ios15",
-      {x, constant("axis", kInt32Only), constant("size", kInt32Only),
+      {x, scalar(constant("axis", kInt32Only)), scalar(constant("size", kInt32Only)),
        optional_constant("stride", kInt32Only, 1)},
       infer_sliding_windows);
 }
