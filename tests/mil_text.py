@@ -54,8 +54,14 @@ def literal(value: Any) -> str:
     if array.ndim == 0:
         return f"{name}({scalar(array[()])})"
     shape = ", ".join(map(str, array.shape))
-    items = ", ".join(scalar(item) for item in array.ravel())
-    return f"tensor<{name}, [{shape}]>([{items}])"
+    return f"tensor<{name}, [{shape}]>({nested(array)})"
+
+
+def nested(array: np.ndarray) -> str:
+    """Brackets for every dimension, as MIL writes tensors."""
+    if array.ndim == 0:
+        return scalar(array[()])
+    return "[" + ", ".join(nested(item) for item in array) + "]"
 
 
 def operation(op: str, result: str, result_type: str, arguments: Mapping[str, Any]) -> str:
