@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from .. import device as default_device
+from .._core import train as cpu
+from .._core.train import WeightGradientQueue
 from ..errors import ShapeError
-from .parameters import Float32Array, Parameters
+from .backward import BackwardPass
+from .forward import ForwardPass
+from .kernels import KernelShape
+from .layer_weights import LayerWeights
+from .output import Output
+from .tensors import TensorPool
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
 
+    from .. import Device
     from .config import Config
+    from .parameters import Float32Array, Parameters
+    from .tensors import Float16Array
+
+DEFAULT_LOSS_SCALE = 1024.0
+
+
+# Prompts shorter than this share one set of inference kernels; longer ones the next power of two.
+_SHORTEST_BUCKET = 32
 
 
 class Model:
     """The layers run on the device in fp16; embedding, last norm, classifier and loss in fp32.
 
+    Kernels are compiled when first needed: three for `loss`, six more for `loss_and_gradients`, and
+    three for each power of two of positions that `logits` or `next_token_logits` meets.
+
     Attributes:
         config: Sizes.
         parameters: fp32 master weights. After changing them, call `upload_weights`.
+        device: Where the layers run.
         batch: Sequences B of a training micro-batch.
         seq_len: Positions S of a training sequence.
         overflowed: The last `loss_and_gradients` left fp16's range (or met a NaN): what it added
@@ -34,39 +56,66 @@ class Model:
         self,
         config: Config,
         parameters: Parameters,
-        device: Any = None,
+        device: Device | None = None,
         *,
         batch: int = 1,
         seq_len: int | None = None,
     ) -> None:
-        """Compiles the forward kernels and uploads the weights.
+        """Takes surfaces for the layers' weights and uploads them.
 
         Args:
             config: Sizes.
             parameters: Weights, kept by reference.
-            device: From `pyane.device`; None takes its default.
+            device: Where to run the layers; None takes `pyane.device()`.
             batch: Sequences of a training micro-batch.
             seq_len: Positions of a training sequence; None takes `config.seq_len`.
 
         Raises:
-            ShapeError: `parameters` belong to another config, or `batch` or `seq_len` is not
-                positive, or `seq_len` is above `config.seq_len`.
-            CompileError: The device refuses a kernel.
+            ShapeError: `parameters` belong to another config, `batch` or `seq_len` is not positive,
+                or `seq_len` is above `config.seq_len`.
         """
-        raise NotImplementedError
+        seq_len = config.seq_len if seq_len is None else seq_len
+        if parameters.config != config:
+            msg = f"Model: parameters must be of {config}, got those of {parameters.config}"
+            raise ShapeError(msg)
+        if batch < 1:
+            msg = f"Model: batch must be at least 1, got {batch}"
+            raise ShapeError(msg)
+        if not 1 <= seq_len <= config.seq_len:
+            msg = f"Model: seq_len must be between 1 and {config.seq_len}, got {seq_len}"
+            raise ShapeError(msg)
+        self.config = config
+        self.parameters = parameters
+        self.device = default_device() if device is None else device
+        self.batch = batch
+        self.seq_len = seq_len
+        self.overflowed = False
+        self._training_shape = KernelShape(config, batch, seq_len)
+        longest = KernelShape(config, 1, config.seq_len)
+        self._pool = TensorPool([self._training_shape, longest])
+        self._weights = LayerWeights(self._pool, longest)
+        self._weights.upload(parameters)
+        self._queue: WeightGradientQueue | None = None
+        self._forward: ForwardPass | None = None
+        self._backward: BackwardPass | None = None
+        self._output: Output | None = None
+        self._gradients: Parameters | None = None
+        self._buckets: dict[int, ForwardPass] = {}
 
     @property
     def gradients(self) -> Parameters:
         """What `loss_and_gradients` has added up since `zero_gradients`."""
-        raise NotImplementedError
+        if self._gradients is None:
+            self._gradients = self.parameters.zeros_like()
+        return self._gradients
 
     def zero_gradients(self) -> None:
         """Sets all gradients to zero."""
-        raise NotImplementedError
+        self.gradients.flat.fill(0.0)
 
     def upload_weights(self) -> None:
         """Rounds the layers' weights to fp16 and puts them where the device reads them."""
-        raise NotImplementedError
+        self._weights.upload(self.parameters)
 
     def logits(self, tokens: npt.ArrayLike) -> Float32Array:
         """Logits of every position.
@@ -79,8 +128,15 @@ class Model:
 
         Raises:
             ShapeError: Not such an array, or an id is outside [0, V).
+            CompileError: The device refuses a kernel.
+            EvaluateError: The device failed.
         """
-        raise NotImplementedError
+        ids = self._check_tokens(tokens, "logits: tokens", 2, self.config.seq_len)
+        result = np.empty((*ids.shape, self.config.vocab_size), np.float32)
+        output = Output(self.parameters, 1, ids.shape[1])
+        for row, sequence in zip(result, ids, strict=True):
+            row[...] = output.forward(self._infer(sequence))[0]
+        return result
 
     def next_token_logits(self, tokens: npt.ArrayLike) -> Float32Array:
         """Logits [V] of the token after `tokens` [S], 1 <= S <= `config.seq_len`.
@@ -89,11 +145,17 @@ class Model:
 
         Raises:
             ShapeError: As for `logits`.
+            CompileError: The device refuses a kernel.
+            EvaluateError: The device failed.
         """
-        raise NotImplementedError
+        ids = self._check_tokens(tokens, "next_token_logits: tokens", 1, self.config.seq_len)
+        last = np.ascontiguousarray(self._infer(ids)[:, :, :, -1:])
+        return Output(self.parameters, 1, 1).forward(last)[0, 0]
 
     def loss(self, tokens: npt.ArrayLike, targets: npt.ArrayLike) -> float:
         """Mean negative log-likelihood in nats, over targets >= 0; 0 when there are none.
+
+        NaN when the layers left fp16's range.
 
         Args:
             tokens: [B, S] ids, B up to `batch`, S up to `seq_len`.
@@ -101,11 +163,22 @@ class Model:
 
         Raises:
             ShapeError: Shapes differ or are too large, or an id is out of range.
+            CompileError: The device refuses a kernel.
+            EvaluateError: The device failed.
         """
-        raise NotImplementedError
+        ids, wanted = self._check_batch("loss", tokens, targets)
+        forward, output = self._training_forward()
+        result = forward.result
+        forward.run(self.parameters["token_embedding_table"], ids)
+        with result.surface.lock(read_only=True):
+            return output.loss(result.array, wanted)
 
     def loss_and_gradients(
-        self, tokens: npt.ArrayLike, targets: npt.ArrayLike, *, loss_scale: float = 1024.0
+        self,
+        tokens: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        *,
+        loss_scale: float = DEFAULT_LOSS_SCALE,
     ) -> float:
         """`loss`, and adds its gradient by every weight to `gradients`.
 
@@ -117,12 +190,41 @@ class Model:
 
         Raises:
             ShapeError: As for `loss`, or `loss_scale` is not a positive finite number.
+            CompileError: The device refuses a kernel.
+            EvaluateError: The device failed; what `gradients` hold then is of no use.
         """
-        raise NotImplementedError
+        if not 0.0 < loss_scale < float("inf"):
+            msg = f"loss_and_gradients: loss_scale must be positive and finite, got {loss_scale}"
+            raise ShapeError(msg)
+        ids, wanted = self._check_batch("loss_and_gradients", tokens, targets)
+        forward, output = self._training_forward()
+        if self._backward is None:
+            self._backward = BackwardPass(self.device, self._pool, self._weights, forward)
+        if self._queue is None:
+            self._queue = WeightGradientQueue()
+        queue, result = self._queue, forward.result
+        try:
+            forward.run(self.parameters["token_embedding_table"], ids)
+            with result.surface.lock(read_only=True):
+                loss, dx = output.loss_and_gradients(
+                    result.array, wanted, self.gradients, queue, loss_scale
+                )
+            self._backward.run(dx, self.parameters, self.gradients, queue, loss_scale)
+        except BaseException:
+            queue.cancel()  # nothing may write to the gradients once this call is over
+            raise
+        queue.wait()
+        embedding = self.gradients["token_embedding_table"]
+        cpu.embedding_backward(embedding, dx, ids, scale=1.0 / loss_scale)
+        # What overflows anywhere in the layers reaches the stream, and stays in its fp32 sums.
+        self.overflowed = cpu.has_nonfinite(dx) or not math.isfinite(loss)
+        return loss
 
     def close(self) -> None:
         """Unloads the kernels; the model cannot be used afterwards. Idempotent."""
-        raise NotImplementedError
+        for part in (self._forward, self._backward, *self._buckets.values()):
+            if part is not None:
+                part.close()
 
     def __enter__(self) -> Self:
         return self
@@ -135,23 +237,82 @@ class Model:
     ) -> None:
         self.close()
 
+    def _training_forward(self) -> tuple[ForwardPass, Output]:
+        if self._forward is None or self._output is None:
+            self._forward = ForwardPass(
+                self.device, self._pool, self._weights, self._training_shape, keep_taps=True
+            )
+            self._output = Output(self.parameters, self.batch, self.seq_len)
+        return self._forward, self._output
 
-def check_tokens(
-    tokens: npt.ArrayLike, name: str, n_dims: int, low: int, high: int
+    def _infer(self, ids: npt.NDArray[np.int32]) -> Float16Array:
+        """Residual stream [1, C, 1, S] after the layers, for ids [S]."""
+        n = len(ids)
+        length = min(max(_SHORTEST_BUCKET, 1 << (n - 1).bit_length()), self.config.seq_len)
+        if length not in self._buckets:
+            shape = KernelShape(self.config, 1, length)
+            self._buckets[length] = ForwardPass(
+                self.device, self._pool, self._weights, shape, keep_taps=False
+            )
+        # What comes after the prompt does not matter: attention looks back only.
+        padded = np.zeros((1, length), np.int32)
+        padded[0, :n] = ids
+        forward = self._buckets[length]
+        forward.run(self.parameters["token_embedding_table"], padded)
+        with forward.result.surface.lock(read_only=True):
+            return np.ascontiguousarray(forward.result.array[:, :, :, :n])
+
+    def _check_tokens(
+        self, tokens: npt.ArrayLike, name: str, n_dims: int, longest: int
+    ) -> npt.NDArray[np.int32]:
+        ids = check_ids(tokens, name, n_dims, 0, self.config.vocab_size)
+        if ids.shape[-1] > longest:
+            msg = f"{name} may have up to {longest} positions, got {ids.shape[-1]}"
+            raise ShapeError(msg)
+        return ids
+
+    def _check_batch(
+        self, where: str, tokens: npt.ArrayLike, targets: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Tokens and targets, filled up to [batch, seq_len] with positions that do not count."""
+        ids = self._check_tokens(tokens, f"{where}: tokens", 2, self.seq_len)
+        wanted = check_ids(targets, f"{where}: targets", 2, None, self.config.vocab_size)
+        if wanted.shape != ids.shape:
+            msg = f"{where}: targets must have the shape of tokens, {ids.shape}, got {wanted.shape}"
+            raise ShapeError(msg)
+        rows, positions = ids.shape
+        if rows > self.batch:
+            msg = f"{where}: tokens may have up to batch = {self.batch} rows, got {rows}"
+            raise ShapeError(msg)
+        if (rows, positions) == (self.batch, self.seq_len):
+            return ids, wanted
+        filled_ids = np.zeros((self.batch, self.seq_len), np.int32)
+        filled_targets = np.full_like(filled_ids, -1)
+        filled_ids[:rows, :positions] = ids
+        filled_targets[:rows, :positions] = wanted
+        return filled_ids, filled_targets
+
+
+def check_ids(
+    ids: npt.ArrayLike, name: str, n_dims: int, low: int | None, high: int
 ) -> npt.NDArray[np.int32]:
-    """`tokens` as int32.
+    """`ids` as int32.
 
     Raises:
-        ShapeError: Not integers, not `n_dims`-dimensional, empty, or one is outside [low, high).
+        ShapeError: Not integers, not `n_dims`-dimensional, empty, or one is not in [low, high).
     """
-    array = np.asarray(tokens)
+    array = np.asarray(ids)
     if array.dtype.kind not in "iu" or array.ndim != n_dims or array.size == 0:
         axes = ["[S]", "[B, S]"][n_dims - 1]
         msg = f"{name} must be a non-empty integer array {axes}, got {array.dtype} {array.shape}"
         raise ShapeError(msg)
-    outside = (array < low) | (array >= high)
+    array = array.astype(np.int64)
+    outside = array >= high
+    if low is not None:
+        outside |= array < low
     if outside.any():
         index = [int(i) for i in np.argwhere(outside)[0]]
-        msg = f"{name}: {array[tuple(index)]} at {index} is outside [{low}, {high})"
+        rule = f"below {high}" if low is None else f"in [{low}, {high})"
+        msg = f"{name} must be {rule}, got {array[tuple(index)]} at {index}"
         raise ShapeError(msg)
-    return np.ascontiguousarray(array, np.int32)
+    return np.maximum(array, -1).astype(np.int32)

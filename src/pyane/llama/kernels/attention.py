@@ -1,0 +1,94 @@
+"""Kernels of the attention half of a layer. Shape letters: building_blocks.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ... import mil
+from . import building_blocks as blocks
+
+if TYPE_CHECKING:
+    from ...mil import Var
+    from .definition import KernelShape
+
+
+def sdpa_forward(
+    shape: KernelShape, *, rmsatt: Var, wk: Var, wo: Var, wq: Var, wv: Var, xin: Var
+) -> tuple[Var, ...]:
+    """`xmid` = xin + Wo attention(rmsnorm(xin)).
+
+    Besides: `xnatt` (normalised), `query` (turned, times 1 / sqrt(D)), `key` (turned), `value`,
+    `attn` (what enters Wo), all read by the backward pass. The probabilities, [S, S] for each head,
+    are not kept: sdpa_backward1 computes them again.
+    """
+    config = shape.config
+    rope = blocks.Rope(shape.positions, config.head_dim, config.rope_theta)
+    xnatt = blocks.rmsnorm(xin, rmsatt, config.norm_eps, name="xnatt")
+    query = rope(blocks.linear(wq, xnatt), factor=shape.query_factor, name="query")
+    key = rope(blocks.linear(wk, xnatt), name="key")
+    value = blocks.linear(wv, xnatt, name="value")
+    probs = blocks.causal_softmax(shape.heads(query), shape.heads(key))
+    # attn[d, i] = sum_j value[d, j] probs[i, j]
+    mixed = mil.matmul(x=shape.heads(value), y=probs, transpose_x=False, transpose_y=True)
+    attn = blocks.merge_heads(mixed, shape.batch, name="attn")
+    xmid = mil.add(x=xin, y=blocks.linear(wo, attn), name="xmid")
+    return attn, key, query, value, xmid, xnatt
+
+
+def wot_backward(_shape: KernelShape, *, dxmid: Var, wo: Var) -> tuple[Var, ...]:
+    """`dattn` = Wo^T dxmid."""
+    return (blocks.linear_transposed(wo, dxmid, name="dattn"),)
+
+
+def sdpa_backward1(
+    shape: KernelShape, *, dattn: Var, key: Var, query: Var, value: Var
+) -> tuple[Var, ...]:
+    """Probabilities again, their gradient, and dvalue."""
+    doutput = shape.heads(dattn)
+    probs = blocks.causal_softmax(shape.heads(query), shape.heads(key), name="probs")
+    # dprobs[i, j] = sum_d dattn[d, i] value[d, j];  dvalue[d, j] = sum_{g, i} dattn[d, i] probs[i, j]
+    dprobs = mil.matmul(
+        x=doutput, y=shape.heads(value), transpose_x=True, transpose_y=False, name="dprobs"
+    )
+    dvalue = blocks.sum_group(mil.matmul(x=doutput, y=probs, transpose_x=False, transpose_y=False))
+    return dprobs, blocks.merge_heads(dvalue, shape.batch, name="dvalue"), probs
+
+
+def sdpa_backward2(
+    shape: KernelShape, *, dprobs: Var, key: Var, probs: Var, query: Var
+) -> tuple[Var, ...]:
+    """Softmax's gradient, then dquery and dkey as they left Wq and Wk (turned back, unscaled)."""
+    config = shape.config
+    rope = blocks.Rope(shape.positions, config.head_dim, config.rope_theta)
+    # dscores = probs (dprobs - sum_j probs dprobs)
+    mean = mil.reduce_sum(x=mil.mul(x=probs, y=dprobs), axes=[-1], keep_dims=True)
+    dscores = mil.mul(x=probs, y=mil.sub(x=dprobs, y=mean))
+    # dquery[d, i] = sum_j key[d, j] dscores[i, j];  dkey[d, j] = sum_{g, i} query[d, i] dscores[i, j]
+    dquery = mil.matmul(x=shape.heads(key), y=dscores, transpose_x=False, transpose_y=True)
+    dkey = mil.matmul(x=shape.heads(query), y=dscores, transpose_x=False, transpose_y=False)
+    return (
+        rope(blocks.merge_heads(blocks.sum_group(dkey), shape.batch), inverse=True, name="dkey"),
+        rope(
+            blocks.merge_heads(dquery, shape.batch),
+            factor=shape.query_factor,
+            inverse=True,
+            name="dquery",
+        ),
+    )
+
+
+def qkv_backward(
+    _shape: KernelShape,
+    *,
+    dkey: Var,
+    dquery: Var,
+    dvalue: Var,
+    wk: Var,
+    wq: Var,
+    wv: Var,
+) -> tuple[Var, ...]:
+    """`dxnatt` = Wq^T dquery + Wk^T dkey + Wv^T dvalue."""
+    by_key_and_value = mil.add(
+        x=blocks.linear_transposed(wk, dkey), y=blocks.linear_transposed(wv, dvalue)
+    )
+    return (mil.add(x=blocks.linear_transposed(wq, dquery), y=by_key_and_value, name="dxnatt"),)

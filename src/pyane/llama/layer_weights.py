@@ -1,0 +1,34 @@
+"""The layers' weights where the device reads them: fp16, one surface per matrix and layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._core.base import float_to_half
+from .kernels import BACKWARD, FORWARD
+
+if TYPE_CHECKING:
+    from .kernels import KernelShape
+    from .parameters import Parameters
+    from .tensors import Tensor, TensorPool
+
+# Kernels' names for the weights that are not called the same in llama2.c.
+_LLAMA2C_NAMES = {"rmsatt": "rms_att_weight", "rmsffn": "rms_ffn_weight"}
+NAMES = tuple(sorted({name for kernel in FORWARD + BACKWARD for name in kernel.weights}))
+
+
+class LayerWeights:
+    """Read by all kernels of a model, forward and backward, of any batch and length."""
+
+    def __init__(self, pool: TensorPool, shape: KernelShape) -> None:
+        self.layers: list[dict[str, Tensor]] = [
+            pool.new_set(shape, NAMES) for _ in range(shape.config.n_layers)
+        ]
+
+    def upload(self, parameters: Parameters) -> None:
+        """Rounds to fp16, half to even. Beyond fp16's range becomes infinity: see Model.loss."""
+        for layer, tensors in enumerate(self.layers):
+            for name, tensor in tensors.items():
+                source = parameters[_LLAMA2C_NAMES.get(name, name)][layer]
+                with tensor.surface.lock():
+                    float_to_half(source.reshape(tensor.array.shape), tensor.array)

@@ -1,0 +1,81 @@
+"""What follows the layers, on the CPU in fp32: last RMSNorm, classifier, loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._core import train as cpu
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .parameters import Float32Array, Parameters
+    from .tensors import Float16Array
+
+
+class Output:
+    """Buffers for a fixed number of sequences and positions, kept from step to step."""
+
+    def __init__(self, parameters: Parameters, batch: int, positions: int) -> None:
+        config = parameters.config
+        self._parameters = parameters
+        self._normalised = np.empty((batch, config.dim, 1, positions), np.float32)
+        self._gradient = np.empty_like(self._normalised)
+        self.logits: Float32Array = np.empty((batch, positions, config.vocab_size), np.float32)
+
+    def forward(self, x: Float16Array) -> Float32Array:
+        """Logits [B, S, V] of the residual stream [B, C, 1, S]. Overwritten by the next call."""
+        cpu.rmsnorm_forward(
+            self._normalised,
+            x,
+            self._parameters["rms_final_weight"],
+            eps=self._parameters.config.norm_eps,
+        )
+        cpu.classifier_forward(self.logits, self._normalised, self._parameters.classifier)
+        return self.logits
+
+    def loss(self, x: Float16Array, targets: npt.NDArray[np.int32]) -> float:
+        """Mean negative log-likelihood of targets [B, S] over those >= 0."""
+        mean, _ = cpu.cross_entropy_forward(self.forward(x), targets)
+        return float(mean)
+
+    def loss_and_gradients(
+        self,
+        x: Float16Array,
+        targets: npt.NDArray[np.int32],
+        gradients: Parameters,
+        queue: cpu.WeightGradientQueue,
+        loss_scale: float,
+    ) -> tuple[float, Float32Array]:
+        """The loss, and its gradient by `x` times the loss scale, [B, C, 1, S] fp32.
+
+        Adds the gradients of `rms_final_weight` and, through `queue`, of the classifier. The result
+        and the buffers that the queue reads are overwritten by the next call: wait before it.
+        """
+        mean, _ = cpu.cross_entropy_forward_backward(
+            self.forward(x), targets, gradient_scale=loss_scale
+        )
+        unscale = 1.0 / loss_scale
+        queue.submit(
+            gradients.classifier,
+            self.logits,
+            self._normalised,
+            scale=unscale,
+            positions_first_dy=True,
+            hold_dy=True,
+            hold_x=True,
+        )
+        dnormalised = np.empty_like(self._normalised)
+        cpu.classifier_backward(dnormalised, self.logits, self._parameters.classifier)
+        cpu.rmsnorm_backward(
+            self._gradient,
+            gradients["rms_final_weight"],
+            dnormalised,
+            x,
+            self._parameters["rms_final_weight"],
+            eps=self._parameters.config.norm_eps,
+            dw_scale=unscale,
+        )
+        return float(mean), self._gradient
