@@ -92,6 +92,7 @@ def single(
     arrays: Mapping[str, np.ndarray],
     result_dtype: Any,
     result_shape: Sequence[int],
+    /,
     **attributes: Any,
 ) -> str:
     """A program of one operation whose operands are the function's inputs."""
