@@ -62,8 +62,7 @@ def _bar(steps: int, first_step: int) -> Iterator[OnStep]:
 
     pace = Pace(steps)
     columns = (
-        TextColumn("Training"),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=14),  # all columns together fit into 80
         MofNCompleteColumn(),
         TextColumn("{task.fields[status]}"),
     )

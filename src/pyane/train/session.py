@@ -224,7 +224,7 @@ def _open_data(
         limit = tokenizer.vocab_size if tokenizer else vocab_size
         return open_token_file(Path(config.data), limit), tokenizer, config.data
     if config.data is None:
-        note(f"Telling {config.story_bytes / 1e6:.1f} MB of stories")
+        note(f"Writing {config.story_bytes / 1e6:.1f} MB of stories")
         text, source = story_text(config.story_bytes, _STORY_SEED), "built-in stories"
     else:
         text, source = read_text(Path(config.data)), config.data
