@@ -12,7 +12,7 @@ import numpy as np
 import pyane
 
 from .. import llama
-from ..errors import CheckpointError, ConfigError, DataError
+from ..errors import CheckpointError, ConfigError, DataError, ShapeError
 from ..llama.checkpoint import read_llama2c
 from .config import RESUMABLE, TrainConfig
 from .data import Dataset, TokenArray, encode_text, open_token_file, read_text, split
@@ -132,7 +132,8 @@ def _resume(run: RunFolder, changes: Mapping[str, Any], note: Note) -> Session:
             f"pyane train --resume {run.path} --steps N, with N above {state.step}"
         )
         raise ConfigError(msg)
-    shape = _shape_of(run, state)
+    parameters = _parameters_of(run, state)
+    shape = parameters.config
     kept = find_tokenizer(run.path)
     tokenizer = load_tokenizer(kept) if kept else None
     tokens, tokenizer, source = _open_data(config, tokenizer, shape.vocab_size, note)
@@ -146,7 +147,7 @@ def _resume(run: RunFolder, changes: Mapping[str, Any], note: Note) -> Session:
         )
         raise DataError(msg)
     note(_describe(dataset, source))
-    model, device = _build(config, shape, llama.Parameters(shape))
+    model, device = _build(config, shape, parameters)
     trainer = Trainer(config, model, dataset, run, state)
     _write_config(run, config, shape, dataset, device)
     note(f"Going on after step {state.step}")
@@ -261,10 +262,10 @@ def _build(
     return model, device.name
 
 
-def _shape_of(run: RunFolder, state: TrainingState) -> llama.Config:
+def _parameters_of(run: RunFolder, state: TrainingState) -> llama.Parameters:
     try:
-        return llama.Config(**state.model)
-    except (ConfigError, TypeError) as e:
+        return llama.Parameters(llama.Config(**state.model), state.parameters)
+    except (ConfigError, ShapeError, TypeError) as e:
         msg = f"{run.state}: training state describes no model ({e})"
         raise CheckpointError(msg) from e
 

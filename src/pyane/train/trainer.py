@@ -79,7 +79,8 @@ class Trainer:
         model: Model to train; its parameters are changed.
         dataset: Tokens.
         run: Folder for metrics, state and weights; must be locked by this process.
-        state: Where to go on; None begins with the model's parameters.
+        state: Where to go on; its moments are taken over, not copied. None begins with the
+            model's parameters.
 
     Raises:
         CheckpointError: `state` is of another model, or the run folder cannot be written.
@@ -101,13 +102,14 @@ class Trainer:
         self._model = model
         self._dataset = dataset
         self._sampler = Sampler(dataset, config.batch_size, config.seed)
-        self._m = np.zeros_like(model.parameters.flat)
-        self._v = np.zeros_like(model.parameters.flat)
         self._loss_scale = LossScale(config.loss_scale)
         self._decayed = decayed_ranges(model.parameters)
         self._stop = False
         self._saved_step = -1
-        if state is not None:
+        if state is None:
+            self._m = np.zeros_like(model.parameters.flat)
+            self._v = np.zeros_like(model.parameters.flat)
+        else:
             self._restore(state)
             self._saved_step = self.step
         model.upload_weights()
@@ -298,9 +300,10 @@ class Trainer:
                 f"parameters, the model has {flat.size}"
             )
             raise CheckpointError(msg)
-        flat[...] = state.parameters
-        self._m[...] = state.m
-        self._v[...] = state.v
+        if flat is not state.parameters:
+            flat[...] = state.parameters
+        self._m = state.m
+        self._v = state.v
         self.step = state.step
         self.skipped = state.skipped
         self._loss_scale = LossScale(state.loss_scale, state.good_steps)
