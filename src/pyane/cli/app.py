@@ -5,10 +5,11 @@ Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted by Ctrl-C, 143 by
 
 from __future__ import annotations
 
+import functools
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -24,9 +25,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command("train")(train.train)
-app.command("generate")(generate.generate)
-app.command("info")(info.info)
+
+
+class _Interrupted(Exception):
+    """Ctrl-C in a command. Versions of typer differ in what they make of KeyboardInterrupt."""
+
+
+def _add(command: Callable[..., None]) -> None:
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+
+    app.command()(run)
+
+
+for _command in (train.train, generate.generate, info.info):
+    _add(_command)
 
 
 def _version(wanted: bool) -> None:
@@ -71,9 +88,7 @@ def main(args: Sequence[str] | None = None) -> int:
     arguments = [a for a in arguments if a != "--debug"]
     try:
         return app(arguments or ["--help"], prog_name="pyane", standalone_mode=False) or 0
-    except KeyboardInterrupt:
-        return _fail("interrupted", _INTERRUPTED, debug)
-    except typer.Abort:
+    except (_Interrupted, KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", _INTERRUPTED, debug)
     except BrokenPipeError:
         # The reader (head, less) has gone. Nothing may be written at exit either.

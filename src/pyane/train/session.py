@@ -49,7 +49,8 @@ class Session:
     device: str
 
     def close(self) -> None:
-        """Unload the model and unlock the run folder."""
+        """Close files, unload the model and unlock the run folder. Idempotent."""
+        self.trainer.close()
         self.model.close()
         self.run.close()
 

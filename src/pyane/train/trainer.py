@@ -145,9 +145,13 @@ class Trainer:
                     on_step(report)
             self.save()
         finally:
-            self._metrics.close()
-            self._timing.close()
+            self.close()
         return self.step >= self.config.steps
+
+    def close(self) -> None:
+        """Close the metrics; `train` does it too. Idempotent."""
+        self._metrics.close()
+        self._timing.close()
 
     def save(self) -> None:
         """Write training state and weights of the current step.
