@@ -24,7 +24,7 @@ _SCRATCH = tuple(
             name
             for kernel in BACKWARD
             for name in (*kernel.inputs, *kernel.outputs)
-            if name.startswith("d") or name == "probs"
+            if name.startswith("d")
         }
     )
 )

@@ -150,7 +150,8 @@ class Model:
         """
         ids = self._check_tokens(tokens, "next_token_logits: tokens", 1, self.config.seq_len)
         last = np.ascontiguousarray(self._infer(ids)[:, :, :, -1:])
-        return Output(self.parameters, 1, 1).forward(last)[0, 0]
+        logits: Float32Array = Output(self.parameters, 1, 1).forward(last)[0, 0]
+        return logits
 
     def loss(self, tokens: npt.ArrayLike, targets: npt.ArrayLike) -> float:
         """Mean negative log-likelihood in nats, over targets >= 0; 0 when there are none.
@@ -315,4 +316,5 @@ def check_ids(
         rule = f"below {high}" if low is None else f"in [{low}, {high})"
         msg = f"{name} must be {rule}, got {array[tuple(index)]} at {index}"
         raise ShapeError(msg)
-    return np.maximum(array, -1).astype(np.int32)
+    checked: npt.NDArray[np.int32] = np.maximum(array, -1).astype(np.int32)
+    return checked

@@ -17,9 +17,9 @@ def sdpa_forward(
 ) -> tuple[Var, ...]:
     """`xmid` = xin + Wo attention(rmsnorm(xin)).
 
-    Besides: `xnatt` (normalised), `query` (turned, times 1 / sqrt(D)), `key` (turned), `value`,
-    `attn` (what enters Wo), all read by the backward pass. The probabilities, [S, S] for each head,
-    are not kept: sdpa_backward1 computes them again.
+    Besides, for the backward pass: `xnatt` (normalised), `query` (turned, times 1 / sqrt(D)), `key`
+    (turned), `value`, `probs` (after softmax), `attn` (what enters Wo). Keeping the probabilities
+    costs S^2 numbers per head, less than half the work of computing them again.
     """
     config = shape.config
     rope = blocks.Rope(shape.positions, config.head_dim, config.rope_theta)
@@ -27,12 +27,12 @@ def sdpa_forward(
     query = rope(blocks.linear(wq, xnatt), factor=shape.query_factor, name="query")
     key = rope(blocks.linear(wk, xnatt), name="key")
     value = blocks.linear(wv, xnatt, name="value")
-    probs = blocks.causal_softmax(shape.heads(query), shape.heads(key))
+    probs = blocks.causal_softmax(shape.heads(query), shape.heads(key), name="probs")
     # attn[d, i] = sum_j value[d, j] probs[i, j]
     mixed = mil.matmul(x=shape.heads(value), y=probs, transpose_x=False, transpose_y=True)
     attn = blocks.merge_heads(mixed, shape.batch, name="attn")
     xmid = mil.add(x=xin, y=blocks.linear(wo, attn), name="xmid")
-    return attn, key, query, value, xmid, xnatt
+    return attn, key, probs, query, value, xmid, xnatt
 
 
 def wot_backward(_shape: KernelShape, *, dxmid: Var, wo: Var) -> tuple[Var, ...]:
@@ -41,28 +41,30 @@ def wot_backward(_shape: KernelShape, *, dxmid: Var, wo: Var) -> tuple[Var, ...]
 
 
 def sdpa_backward1(
-    shape: KernelShape, *, dattn: Var, key: Var, query: Var, value: Var
+    shape: KernelShape, *, attn: Var, dattn: Var, probs: Var, value: Var
 ) -> tuple[Var, ...]:
-    """Probabilities again, their gradient, and dvalue."""
+    """Gradients of the values, and of the scores before softmax.
+
+    `dscores` = probs (dprobs - sum_j probs dprobs), where the sum over j of probs (dattn . value_j)
+    is dattn . attn: a sum over D instead of one over S for every pair of positions.
+    Source: Dao et al. 2022, arXiv:2205.14135, appendix B.2.
+    """
     doutput = shape.heads(dattn)
-    probs = blocks.causal_softmax(shape.heads(query), shape.heads(key), name="probs")
     # dprobs[i, j] = sum_d dattn[d, i] value[d, j];  dvalue[d, j] = sum_{g, i} dattn[d, i] probs[i, j]
-    dprobs = mil.matmul(
-        x=doutput, y=shape.heads(value), transpose_x=True, transpose_y=False, name="dprobs"
-    )
+    dprobs = mil.matmul(x=doutput, y=shape.heads(value), transpose_x=True, transpose_y=False)
     dvalue = blocks.sum_group(mil.matmul(x=doutput, y=probs, transpose_x=False, transpose_y=False))
-    return dprobs, blocks.merge_heads(dvalue, shape.batch, name="dvalue"), probs
+    mean = mil.reduce_sum(x=mil.mul(x=doutput, y=shape.heads(attn)), axes=[2], keep_dims=True)
+    # [..., 1, S] -> [..., S, 1]: one number per query.
+    rows, group, _, positions = blocks.dims(mean)
+    column = mil.reshape(x=mean, shape=[rows, group, positions, 1])
+    dscores = mil.mul(x=probs, y=mil.sub(x=dprobs, y=column), name="dscores")
+    return dscores, blocks.merge_heads(dvalue, shape.batch, name="dvalue")
 
 
-def sdpa_backward2(
-    shape: KernelShape, *, dprobs: Var, key: Var, probs: Var, query: Var
-) -> tuple[Var, ...]:
-    """Softmax's gradient, then dquery and dkey as they left Wq and Wk (turned back, unscaled)."""
+def sdpa_backward2(shape: KernelShape, *, dscores: Var, key: Var, query: Var) -> tuple[Var, ...]:
+    """`dquery` and `dkey` as they left Wq and Wk: turned back, unscaled."""
     config = shape.config
     rope = blocks.Rope(shape.positions, config.head_dim, config.rope_theta)
-    # dscores = probs (dprobs - sum_j probs dprobs)
-    mean = mil.reduce_sum(x=mil.mul(x=probs, y=dprobs), axes=[-1], keep_dims=True)
-    dscores = mil.mul(x=probs, y=mil.sub(x=dprobs, y=mean))
     # dquery[d, i] = sum_j key[d, j] dscores[i, j];  dkey[d, j] = sum_{g, i} query[d, i] dscores[i, j]
     dquery = mil.matmul(x=shape.heads(key), y=dscores, transpose_x=False, transpose_y=True)
     dkey = mil.matmul(x=shape.heads(query), y=dscores, transpose_x=False, transpose_y=False)

@@ -28,6 +28,11 @@ MASKED = -1.0e4
 _SMALLEST_PEAK = 2.0**-4
 
 
+def dims(x: Var) -> tuple[int, ...]:
+    """Shape of a value; every kernel here knows all its sizes."""
+    return tuple(dim for dim in x.shape if dim is not None)
+
+
 def linear(weight: Var, x: Var, *, name: str | None = None) -> Var:
     """W x at every position: weight [1, 1, O, I], x [B, I, 1, S] -> [B, O, 1, S]."""
     return _matrix_product(weight, x, transpose=False, name=name)
@@ -39,10 +44,10 @@ def linear_transposed(weight: Var, x: Var, *, name: str | None = None) -> Var:
 
 
 def _matrix_product(weight: Var, x: Var, *, transpose: bool, name: str | None) -> Var:
-    batch, channels, _, positions = x.shape
+    batch, channels, _, positions = dims(x)
     columns = mil.reshape(x=x, shape=[batch, 1, channels, positions])
     y = mil.matmul(x=weight, y=columns, transpose_x=transpose, transpose_y=False)
-    return mil.reshape(x=y, shape=[batch, y.shape[2], 1, positions], name=name)
+    return mil.reshape(x=y, shape=[batch, dims(y)[2], 1, positions], name=name)
 
 
 def rmsnorm(x: Var, weight: Var, eps: float, *, name: str | None = None) -> Var:
@@ -63,7 +68,7 @@ def rmsnorm(x: Var, weight: Var, eps: float, *, name: str | None = None) -> Var:
         x=mil.add(x=mean_square, y=mil.mul(x=root_eps, y=root_eps)), y=np.float16(-0.5)
     )
     # The weight travels as a row: a tensor of width 1 is what the engine handles worst.
-    column = mil.reshape(x=weight, shape=[1, weight.shape[3], 1, 1])
+    column = mil.reshape(x=weight, shape=[1, dims(weight)[3], 1, 1])
     return mil.mul(x=mil.mul(x=x, y=mil.real_div(x=inverse, y=peak)), y=column, name=name)
 
 
@@ -87,7 +92,7 @@ class Rope:
 
         The inverse is the transpose too, so it is the backward pass.
         """
-        batch, channels, _, positions = x.shape
+        batch, channels, _, positions = dims(x)
         heads = channels // self._head_dim
         pairs = mil.reshape(x=x, shape=[batch, heads, self._head_dim // 2, 2, positions])
         even, odd = mil.split(x=pairs, num_splits=2, axis=3)
@@ -108,14 +113,14 @@ def split_heads(x: Var, n_kv_heads: int, head_dim: int) -> Var:
 
     Products with [B * K, 1, D, S] of keys or values broadcast over G: no KV head is repeated.
     """
-    batch, channels, _, positions = x.shape
+    batch, channels, _, positions = dims(x)
     group = channels // (n_kv_heads * head_dim)
     return mil.reshape(x=x, shape=[batch * n_kv_heads, group, head_dim, positions])
 
 
 def merge_heads(x: Var, batch: int, *, name: str | None = None) -> Var:
     """[B * K, G, D, S] -> [B, H * D, 1, S]."""
-    rows, group, head_dim, positions = x.shape
+    rows, group, head_dim, positions = dims(x)
     channels = rows // batch * group * head_dim
     return mil.reshape(x=x, shape=[batch, channels, 1, positions], name=name)
 
@@ -126,7 +131,7 @@ def causal_softmax(query: Var, key: Var, *, name: str | None = None) -> Var:
     Decomposed, because the engine's own attention ignores a mask (docs/ane_constraints.md).
     `query` [B * K, G, D, S] is scaled by 1 / sqrt(D) already, `key` is [B * K, 1, D, S].
     """
-    positions = query.shape[3]
+    positions = dims(query)[3]
     scores = mil.matmul(x=query, y=key, transpose_x=True, transpose_y=False)
     mask = np.triu(np.full((1, 1, positions, positions), MASKED, np.float16), 1)
     return mil.softmax(x=mil.add(x=scores, y=mask), axis=-1, name=name)
@@ -134,4 +139,4 @@ def causal_softmax(query: Var, key: Var, *, name: str | None = None) -> Var:
 
 def sum_group(x: Var) -> Var:
     """[B * K, G, D, S] -> [B * K, 1, D, S]: what a KV head's G query heads send back to it."""
-    return x if x.shape[1] == 1 else mil.reduce_sum(x=x, axes=[1], keep_dims=True)
+    return x if dims(x)[1] == 1 else mil.reduce_sum(x=x, axes=[1], keep_dims=True)

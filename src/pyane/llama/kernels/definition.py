@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ class KernelShape:
     @property
     def query_factor(self) -> float:
         """1 / sqrt(D), by which queries are scaled before their product with the keys."""
-        return float(self.config.head_dim) ** -0.5
+        return 1.0 / math.sqrt(self.config.head_dim)
 
     def heads(self, x: Var) -> Var:
         """[B, H * D, 1, S] of queries, keys or values -> [B * K, heads per KV head, D, S]."""
@@ -68,7 +69,7 @@ class KernelShape:
             "w2": (1, 1, config.dim, config.hidden_dim),
             "w3": (1, 1, config.hidden_dim, config.dim),
             "probs": scores,
-            "dprobs": scores,
+            "dscores": scores,
         }
         shapes |= dict.fromkeys(("xin", "xnatt", "xmid", "xnffn", "xout"), stream)
         shapes |= dict.fromkeys(("dxnatt", "dxmid", "dxnffn", "dxout"), stream)
@@ -114,7 +115,7 @@ FORWARD = (
         body=attention.sdpa_forward,
         inputs=("xin",),
         weights=("rmsatt", "wk", "wo", "wq", "wv"),
-        outputs=("attn", "key", "query", "value", "xmid", "xnatt"),
+        outputs=("attn", "key", "probs", "query", "value", "xmid", "xnatt"),
     ),
     KernelDefinition(
         name="ffnW13",
@@ -156,14 +157,14 @@ BACKWARD = (
     KernelDefinition(
         name="sdpaBwd1",
         body=attention.sdpa_backward1,
-        inputs=("dattn", "key", "query", "value"),
+        inputs=("attn", "dattn", "probs", "value"),
         weights=(),
-        outputs=("dprobs", "dvalue", "probs"),
+        outputs=("dscores", "dvalue"),
     ),
     KernelDefinition(
         name="sdpaBwd2",
         body=attention.sdpa_backward2,
-        inputs=("dprobs", "key", "probs", "query"),
+        inputs=("dscores", "key", "query"),
         weights=(),
         outputs=("dkey", "dquery"),
     ),
