@@ -162,7 +162,10 @@ Expected expected_record(DType dtype, const Shape& shape, const std::string& whe
     throw BlobError(where + ": weight files hold no tensors of " + std::string(dtype_name(dtype)));
   }
   const auto count = element_count(shape);
-  if (!count) throw BlobError(where + ": shape must be known, got " + to_string(shape));
+  if (!count) {
+    throw BlobError(where + ": shape must have known dimensions and at most 2^62 elements, got " +
+                    to_string(shape));
+  }
   const auto n = static_cast<std::uint64_t>(*count);
   const auto bits = static_cast<std::uint64_t>(dtype_info(dtype).bits);
   return {.number = *number,

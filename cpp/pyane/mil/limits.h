@@ -16,10 +16,10 @@ inline constexpr std::size_t kMaxRank = 16;
 /// Largest dimension, and most elements a declared tensor may have.
 inline constexpr std::int64_t kMaxDimension = (std::int64_t{1} << 31) - 1;
 inline constexpr std::int64_t kMaxElements = std::int64_t{1} << 40;
-/// Every item of a list, tuple or dict carries its type. Their sum may be this many times the text,
-/// or kMinTypeBytes if that is more: the type is written once but copied for each item.
-inline constexpr std::size_t kMaxTypeExpansion = 256;
+/// Every item of a list, tuple or dict carries a copy of its type, which the text writes once. All
+/// copies in a program may take kMinTypeBytes and kTypeBytesPerItem for each item.
 inline constexpr std::size_t kMinTypeBytes = std::size_t{1} << 20;
+inline constexpr std::size_t kTypeBytesPerItem = 512;
 
 /// Levels of nesting of a type, a literal, a block: 1 for one without parts.
 int depth(const Type& type);

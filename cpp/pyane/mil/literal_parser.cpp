@@ -7,6 +7,13 @@
 #include "pyane/mil/parser_state.h"
 
 namespace pyane::mil {
+namespace {
+
+std::string counted(std::int64_t n, const char* what) {
+  return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
+}
+
+}  // namespace
 
 // Where the elements of a tensor literal go while its nested brackets are read.
 struct Parser::TensorTarget {
@@ -52,7 +59,8 @@ void Parser::parse_payload(Literal& literal) {
 
 Literal Parser::parse_item(const Type& type) {
   type_bytes_ += memory_bytes(type);
-  if (type_bytes_ > std::max(kMinTypeBytes, kMaxTypeExpansion * source_.text.size())) {
+  ++item_count_;
+  if (type_bytes_ > kMinTypeBytes + kTypeBytesPerItem * item_count_) {
     fail(token_, "expected fewer items, or items of a smaller type: their types need more than " +
                      std::to_string(type_bytes_) + " bytes");
   }
@@ -73,7 +81,7 @@ void Parser::parse_list_items(Literal& literal) {
   }
   const std::int64_t declared = literal.type.length;
   if (declared != kUnknownDim && declared != static_cast<std::int64_t>(items.size())) {
-    fail(open, "expected " + std::to_string(declared) + " items as the list's type says, got " +
+    fail(open, "expected " + counted(declared, "item") + " as the list's type says, got " +
                    std::to_string(items.size()));
   }
   items.shrink_to_fit();
@@ -85,8 +93,8 @@ void Parser::parse_tuple_items(Literal& literal) {
   const Token open = expect('(', "at the start of a tuple");
   const std::vector<Type>& types = literal.type.elements;
   const auto count_fault = [&](const std::string& got) {
-    fail(open, "expected " + std::to_string(types.size()) +
-                   " items as the tuple's type says, got " + got);
+    fail(open, "expected " + counted(static_cast<std::int64_t>(types.size()), "item") +
+                   " as the tuple's type says, got " + got);
   };
   if (!accept(')')) {
     do {
@@ -200,7 +208,7 @@ void Parser::parse_elements(TensorTarget& target, std::size_t axis) {
   std::int64_t count = 0;
   std::int64_t& declared = target.dims[axis];
   const auto count_fault = [&](const std::string& got) {
-    fail(open, "expected " + std::to_string(declared) + " elements along dimension " +
+    fail(open, "expected " + counted(declared, "element") + " along dimension " +
                    std::to_string(axis) + " of " + to_string(target.type) + ", got " + got);
   };
   if (!accept(']')) {

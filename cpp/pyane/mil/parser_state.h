@@ -89,7 +89,8 @@ class Parser {
   Lexer lexer_;
   Token token_;  ///< The next token.
   int nesting_ = 0;
-  std::size_t type_bytes_ = 0;  ///< Memory of types copied into items: kMaxTypeExpansion.
+  std::size_t item_count_ = 0;  ///< Items of lists, tuples and dicts so far,
+  std::size_t type_bytes_ = 0;  ///< and the memory of their types: kTypeBytesPerItem.
 };
 
 }  // namespace pyane::mil
