@@ -41,15 +41,15 @@ def test_fault_is_reported_at_its_place(path: Path) -> None:
     assert caret.strip() == "^"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if not path.stem.startswith("utf8_")],
+    ids=lambda path: path.stem,
+)
 def test_str_and_bytes_give_the_same_error(path: Path) -> None:
     _, _, text = read_invalid(path)
-    try:
-        as_str = text.decode()
-    except UnicodeDecodeError:
-        pytest.skip("not UTF-8")
     messages = []
-    for either in (text, as_str):
+    for either in (text, text.decode()):
         with pytest.raises(MilSyntaxError) as caught:
             mil.parse(either)
         messages.append(str(caught.value))
