@@ -52,10 +52,10 @@ def train(
         _Path, typer.Option(metavar="DIR", help="New run folder. Default: runs/<preset>-<n>.")
     ] = None,
     steps: Annotated[_Int, typer.Option(help="Optimizer steps.  [1000]")] = None,
-    batch_size: Annotated[_Int, typer.Option(help="Sequences per micro-batch.  [4]")] = None,
+    batch_size: Annotated[_Int, typer.Option(help="Sequences per micro-batch.  [2]")] = None,
     accumulation: Annotated[_Int, typer.Option(help="Micro-batches per step.  [1]")] = None,
     seq_len: Annotated[_Int, typer.Option(help="Tokens per sequence.  [256]")] = None,
-    learning_rate: Annotated[_Float, typer.Option(help="Highest learning rate.  [0.004]")] = None,
+    learning_rate: Annotated[_Float, typer.Option(help="Highest learning rate.  [0.006]")] = None,
     min_learning_rate: Annotated[
         _Float, typer.Option(help="Fraction of it that the cosine ends at.  [0.1]")
     ] = None,
