@@ -1,6 +1,7 @@
 #include "pyane/emulator/kernels/gemm.h"
 
 #include <algorithm>
+#include <chrono>
 #include <new>
 #include <string>
 #include <utility>
@@ -430,6 +431,21 @@ std::size_t Gemm::scratch_bytes() const { return plan_->scratch_bytes; }
 
 void Gemm::run(const void* a, const void* b, const void* bias, void* c, std::byte* scratch) const {
   plan_->run(a, b, bias, c, scratch);
+}
+
+double measure_fma_gflops() {
+  constexpr int kRuns = 10;
+  constexpr Index kRounds = 200'000;
+  const GemmKernel& kernel = active_kernel();
+  double best = 0;
+  float sink[2] = {1.0F, 1e-9F};
+  for (int run = 0; run < kRuns; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    const double products = kernel.multiply_add_only(kRounds, sink);
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+    best = std::max(best, 2 * products / time.count() * 1e-9);
+  }
+  return best;
 }
 
 }  // namespace pyane::emulator

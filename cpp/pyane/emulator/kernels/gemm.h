@@ -81,4 +81,8 @@ class Gemm {
   std::unique_ptr<Plan> plan_;
 };
 
+/// Measured ceiling of one thread's fp32 multiply-adds on the active instruction set, in GFLOP/s (a
+/// multiply-add is 2): the best of several short runs on registers alone. Takes about 50 ms.
+double measure_fma_gflops();
+
 }  // namespace pyane::emulator

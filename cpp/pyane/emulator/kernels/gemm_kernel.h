@@ -48,6 +48,10 @@ struct GemmKernel {
 
   /// c = round(sums + bias) for one tile of rows <= mr, cols <= nr.
   void (*store)(const float* sums, int rows, int cols, const GemmTarget& target);
+
+  /// Multiply-adds on registers alone, as many independent ones as a tile has: the ceiling that a
+  /// benchmark compares with. Returns their number for `n` rounds; `sink` keeps the results.
+  double (*multiply_add_only)(std::int64_t n, float* sink);
 };
 
 extern const GemmKernel kGemmKernelScalar;

@@ -296,9 +296,28 @@ void store_any(const float* sums, int rows, int cols, const GemmTarget& target) 
   }
 }
 
+double multiply_add_only(std::int64_t n, float* sink) {
+  constexpr int kChains = kMr * kNrVectors;
+  const Vector factor = splat(sink[0]);
+  const Vector term = splat(sink[1]);
+  Vector chains[kChains];
+#pragma GCC unroll 32
+  for (int i = 0; i < kChains; ++i) chains[i] = splat(static_cast<float>(i));  // Else one is kept.
+  for (std::int64_t round = 0; round < n; ++round) {
+#pragma GCC unroll 32
+    for (int i = 0; i < kChains; ++i) chains[i] = multiply_add(chains[i], factor, term);
+  }
+  Vector sum = term;
+#pragma GCC unroll 32
+  for (int i = 0; i < kChains; ++i) sum += chains[i];
+  sink[0] += sum[0] * 0.0F;
+  return static_cast<double>(n) * kChains * kLanes;
+}
+
 constexpr GemmKernel kKernel = {.mr = kMr,
                                 .nr = kNr,
                                 .pack_a = &pack<kMr>,
                                 .pack_b = &pack<kNr>,
                                 .multiply = &multiply,
-                                .store = &store_any};
+                                .store = &store_any,
+                                .multiply_add_only = &multiply_add_only};
