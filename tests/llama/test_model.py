@@ -277,3 +277,33 @@ def test_closed_model_says_so() -> None:
     model.close()
     with pytest.raises(EvaluateError):
         model.logits([[1]])
+
+
+def test_all_surfaces_have_one_size() -> None:
+    """What the engine wants of a request, and they are shared between requests."""
+    case = golden.load("gqa_untied")
+    sizes = set()
+    device = pyane.device("emulator")
+    compile_program = device.compile
+
+    class Recorder:
+        name = device.name
+
+        def compile(self, program: object) -> pyane.Kernel:
+            kernel = compile_program(program)
+            bind = kernel.bind
+
+            def record(inputs: dict, outputs: dict) -> pyane.Request:
+                found = {surface.n_bytes for surface in (*inputs.values(), *outputs.values())}
+                assert min(found) >= kernel.surface_bytes
+                sizes.update(found)
+                return bind(inputs, outputs)
+
+            kernel.bind = record
+            return kernel
+
+    parameters = Parameters(case.config)
+    with Model(case.config, parameters, Recorder(), batch=3) as model:
+        model.loss_and_gradients(case.tokens[0, :, :-1], case.targets[0])
+        model.next_token_logits([1, 2, 3])
+    assert len(sizes) == 1
