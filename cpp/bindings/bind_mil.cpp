@@ -141,6 +141,22 @@ void check_depth(const Block& block) {
   }
 }
 
+// What the grammar could not hold: it would print, but not parse.
+void check_program(const std::vector<Function>& functions, const std::string& version) {
+  if (!mil::is_version(version)) {
+    throw MilVerifyError("the version of a program must be like 1.3, got " + mil::quoted(version),
+                         "", 0, 0);
+  }
+  std::set<std::string_view> names;
+  for (const Function& function : functions) {
+    if (!names.insert(function.name).second) {
+      throw MilVerifyError("the functions of a program must have different names, got " +
+                               mil::quoted(function.name) + " twice",
+                           "", 0, 0);
+    }
+  }
+}
+
 void collect_paths(const Literal& literal, std::set<std::string>& paths) {
   if (const auto* const blob = std::get_if<mil::BlobReference>(&literal.payload)) {
     paths.insert(blob->path);
@@ -305,6 +321,7 @@ void bind_mil(py::module_& m) {
   py::class_<Program, std::shared_ptr<Program>>(mil, "Program", "A MIL program as written.")
       .def(py::init([](std::vector<Function> functions, const py::dict& attributes,
                        std::string version, std::string source_name) {
+             check_program(functions, version);
              return Program{.version = std::move(version),
                             .attributes = to_attributes(attributes),
                             .functions = std::move(functions),

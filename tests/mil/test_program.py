@@ -189,6 +189,18 @@ def test_names_that_the_grammar_cannot_hold(name: str) -> None:
             make()
 
 
+@pytest.mark.parametrize("version", ["", "1", "1.", ".3", "1.3.1", "1.3 ", "a.b", "-1.3"])
+def test_versions_that_the_grammar_cannot_hold(version: str) -> None:
+    with pytest.raises(MilVerifyError, match=f"must be like 1.3, got '{version}'"):
+        _core.mil.Program([], {}, version)
+
+
+def test_functions_of_one_name() -> None:
+    functions = [mil.Function("main", [], [], [])] * 2
+    with pytest.raises(MilVerifyError, match="different names, got 'main' twice"):
+        _core.mil.Program(functions)
+
+
 def test_types_that_cannot_be() -> None:
     with pytest.raises(ShapeError, match="in \\[0, 2147483647\\], got -1"):
         Type.tensor("fp16", [-1])

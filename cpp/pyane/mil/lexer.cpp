@@ -128,6 +128,15 @@ bool is_name(std::string_view text) {
          std::all_of(text.begin(), text.end(), is_name_part) && text != "true" && text != "false";
 }
 
+bool is_version(std::string_view text) {
+  const auto is_number = [](std::string_view part) {
+    return !part.empty() && part.size() <= 9 && std::all_of(part.begin(), part.end(), is_digit);
+  };
+  const std::size_t dot = text.find('.');
+  return dot != std::string_view::npos && is_number(text.substr(0, dot)) &&
+         is_number(text.substr(dot + 1));
+}
+
 std::string decode_string(const Source& source, const Token& token) {
   const std::string_view body = token.text.substr(1, token.text.size() - 2);
   std::string out;

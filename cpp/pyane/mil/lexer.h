@@ -59,6 +59,9 @@ class Lexer {
 /// operand (`true`, `false`).
 bool is_name(std::string_view text);
 
+/// True for two whole numbers around a dot, as in `program(1.3)`.
+bool is_version(std::string_view text);
+
 /// The text a kString token stands for.
 /// @throws MilSyntaxError  on an unknown or unfinished escape, at the escape.
 std::string decode_string(const Source& source, const Token& token);

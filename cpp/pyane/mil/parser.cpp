@@ -40,15 +40,6 @@ Program Parser::parse_program() {
 }
 
 std::string Parser::parse_version() {
-  const auto is_version = [](std::string_view text) {
-    const std::size_t dot = text.find('.');
-    const auto is_number = [](std::string_view part) {
-      return !part.empty() && part.size() <= 9 &&
-             part.find_first_not_of("0123456789") == std::string_view::npos;
-    };
-    return dot != std::string_view::npos && is_number(text.substr(0, dot)) &&
-           is_number(text.substr(dot + 1));
-  };
   if (token_.kind != TokenKind::kNumber || !is_version(token_.text)) {
     fail_expected("a version such as 1.3");
   }
