@@ -137,19 +137,46 @@ void pack_scattered(const T* source, const GemmSource& s, int n_lanes, std::int6
   }
 }
 
+// Lanes that are adjacent in stretches, as neighbouring output positions of a convolution are
+// within a row of the image. `ends`: one past the last lane of each stretch.
+template <int kWidth, typename T>
+void pack_stretches(const T* source, const GemmSource& s, const int* ends, int n_stretches,
+                    int n_lanes, std::int64_t n_k, float* panel) {
+  for (std::int64_t k = 0; k < n_k; ++k) {
+    const T* row = source + (s.k_offsets != nullptr ? s.k_offsets[k] : k * s.k_stride);
+    float* panel_row = panel + k * kWidth;
+    int lane = 0;
+    for (int i = 0; i < n_stretches; ++i) {
+      const T* stretch = row + s.lane_offsets[lane] - lane;
+      // A vector may reach into the next stretch, which then overwrites that part.
+      for (; lane < ends[i]; lane += kLanes) {
+        store_lanes<kWidth>(panel_row, lane, load_some(stretch + lane, ends[i] - lane));
+      }
+      lane = ends[i];
+    }
+    for (lane = n_lanes; lane < kWidth; ++lane) panel_row[lane] = 0;
+  }
+}
+
 template <int kWidth, typename T>
 void pack_as(const GemmSource& s, int n_lanes, std::int64_t n_k, float* panel) {
   const T* source = static_cast<const T*>(s.data);
-  bool is_adjacent = s.lane_stride == 1;
+  // Worth it when a vector load gets several elements.
+  constexpr int kMostStretches = kWidth / 4;
+  int ends[kMostStretches + 1];
+  int n_stretches = 0;
   if (s.lane_offsets != nullptr) {
-    is_adjacent = true;
-    for (int i = 1; i < n_lanes; ++i) {
-      is_adjacent = is_adjacent && s.lane_offsets[i] == s.lane_offsets[0] + i;
+    for (int i = 1; i <= n_lanes && n_stretches <= kMostStretches; ++i) {
+      const bool goes_on = i < n_lanes && s.lane_offsets[i] == s.lane_offsets[i - 1] + 1;
+      if (!goes_on) ends[n_stretches++] = i;
     }
-    if (is_adjacent) source += s.lane_offsets[0];
   }
-  if (is_adjacent) {
+  if (s.lane_offsets == nullptr && s.lane_stride == 1) {
     pack_lanes_adjacent<kWidth>(source, s, n_lanes, n_k, panel);
+  } else if (n_stretches == 1) {
+    pack_lanes_adjacent<kWidth>(source + s.lane_offsets[0], s, n_lanes, n_k, panel);
+  } else if (n_stretches >= 1 && n_stretches <= kMostStretches) {
+    pack_stretches<kWidth>(source, s, ends, n_stretches, n_lanes, n_k, panel);
   } else if (s.lane_offsets == nullptr && s.k_offsets == nullptr && s.k_stride == 1) {
     pack_k_adjacent<kWidth>(source, s, n_lanes, n_k, panel);
   } else {
