@@ -173,6 +173,56 @@ void bind_surface(py::module_& engine) {
              "A new surface of at least n_bytes, zero-filled.");
   engine.def("open_surface", &pyane::open_surface, py::arg("native_id"),
              "The surface behind a file descriptor (Linux; duplicated) or an IOSurface id.");
+  engine.def(
+      "wrap_surface",
+      [](std::uintptr_t handle) {
+        return pyane::wrap_surface(reinterpret_cast<void*>(handle));  // NOLINT: an address it is
+      },
+      py::arg("handle"), "The surface behind an IOSurfaceRef, given as a number; retained.");
+  engine.attr("surface_kind") = pyane::surface_kind();
+}
+
+void bind_ane(py::module_& engine) {
+  engine.def(
+      "create_ane",
+      [](std::uint32_t qos, bool perf_stats) {
+        return pyane::ane::create_device({.qos = qos, .perf_stats = perf_stats});
+      },
+      py::arg("qos") = pyane::ane::DeviceOptions().qos, py::arg("perf_stats") = false,
+      "The Apple Neural Engine. Raises AneUnavailableError.");
+  engine.def("ane_unavailable_reason", &pyane::ane::unavailable_reason,
+             "Empty when an Apple Neural Engine can be reached from here.");
+  engine.def(
+      "ane_device_info",
+      []() -> py::object {
+        const auto info = pyane::ane::device_info();
+        if (!info) return py::none();
+        py::dict facts;
+        facts["framework_path"] = info->framework_path;
+        facts["has_ane"] = info->has_ane;
+        facts["is_virtual_machine"] = info->is_virtual_machine;
+        facts["n_engines"] = info->n_engines;
+        facts["n_cores"] = info->n_cores;
+        facts["architecture"] = info->architecture;
+        facts["sub_type"] = info->sub_type;
+        facts["board_type"] = info->board_type;
+        facts["product_name"] = info->product_name;
+        facts["build_version"] = info->build_version;
+        return facts;
+      },
+      "What the framework says of the machine; None where it cannot be loaded.");
+  engine.def(
+      "ane_budget",
+      [] {
+        const pyane::ane::Budget budget = pyane::ane::budget();
+        py::dict facts;
+        facts["compiles"] = budget.compiles;
+        facts["compile_limit"] = budget.compile_limit;
+        facts["loaded"] = budget.loaded;
+        facts["load_limit"] = budget.load_limit;
+        return facts;
+      },
+      "Compilations and loaded programs of this process, and their limits.");
 }
 
 }  // namespace
@@ -193,7 +243,9 @@ void bind_engine(py::module_& m) {
   py::class_<pyane::Request, std::shared_ptr<pyane::Request>>(
       engine, "Request", "Surfaces bound to a kernel. Use pyane.Request.")
       .def("evaluate", &pyane::Request::evaluate, py::call_guard<py::gil_scoped_release>(),
-           "Runs the kernel once, without the GIL. Raises EvaluateError.");
+           "Runs the kernel once, without the GIL. Raises EvaluateError.")
+      .def_property_readonly("device_time_ns", &pyane::Request::device_time_ns,
+                             "The device's own time for the last evaluate; None if not told.");
 
   py::class_<pyane::Kernel, std::shared_ptr<pyane::Kernel>>(
       engine, "Kernel", "A compiled function. Use pyane.Kernel.")
@@ -203,6 +255,8 @@ void bind_engine(py::module_& m) {
                              "Allocation that every surface of a request should have.")
       .def_property_readonly("is_loaded", &pyane::Kernel::is_loaded)
       .def_property_readonly("device_name", &pyane::Kernel::device_name)
+      .def_property_readonly("details", &pyane::Kernel::details,
+                             "What the device tells of the kernel: (key, value) pairs.")
       .def("bind", &pyane::Kernel::bind, py::arg("inputs"), py::arg("outputs"),
            "Binds surfaces in the order of inputs and outputs. Raises ShapeError.")
       .def("unload", &pyane::Kernel::unload, py::call_guard<py::gil_scoped_release>(),
@@ -224,10 +278,7 @@ void bind_engine(py::module_& m) {
   engine.def("signature", &signature, py::arg("text"), py::arg("function"),
              "Names of a function's parameters and results as declared.");
   engine.def("create_emulator", &pyane::emulator::create_device, "A new emulator.");
-  engine.def("create_ane", &pyane::ane::create_device,
-             "The Apple Neural Engine. Raises AneUnavailableError.");
-  engine.def("ane_unavailable_reason", &pyane::ane::unavailable_reason,
-             "Empty when an Apple Neural Engine can be reached from here.");
+  bind_ane(engine);
   engine.def(
       "emulated_ops",
       [] {

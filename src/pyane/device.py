@@ -64,6 +64,15 @@ class Request:
         #: Runs the kernel once, without the GIL. Raises EvaluateError.
         self.evaluate = native.evaluate
 
+    @property
+    def device_time_ns(self) -> int | None:
+        """The engine's own time for the last evaluation, in nanoseconds.
+
+        None unless asked for (`device("ane", perf_stats=True)`) and told by the engine.
+        """
+        time: int | None = self._native.device_time_ns
+        return time
+
 
 def evaluate(requests: Iterable[Request]) -> None:
     """Evaluate requests one after the other without returning to Python in between.
@@ -132,6 +141,11 @@ class Kernel:
     def is_loaded(self) -> bool:
         """False after `unload`."""
         return bool(self._native.is_loaded)
+
+    @property
+    def details(self) -> list[tuple[str, str]]:
+        """What the device tells of the compiled kernel, for people and reports."""
+        return list(self._native.details)
 
     # -- the kernel's own surfaces
 
@@ -364,18 +378,23 @@ class Device:
 
 
 _emulator: list[Device] = []
-_ane: list[Device] = []
+_ane: dict[tuple[int | None, bool], Device] = {}
 
 
-def device(name: str | None = None) -> Device:
+def device(name: str | None = None, *, qos: int | None = None, perf_stats: bool = False) -> Device:
     """The device to compile for.
 
     Args:
         name: "ane" or "emulator". None takes the environment variable PYANE_DEVICE; if that is not
             set, the Apple Neural Engine where one can be reached, else the emulator.
+        qos: Quality of service of every call to the engine, from 0 to 63; None: 21, as other
+            programs use. The emulator takes no notice.
+        perf_stats: Ask the engine for its own times (`Request.device_time_ns`). The emulator takes
+            no notice.
 
     Raises:
         AneUnavailableError: "ane" was asked for and there is none; says why. Never falls back.
+        ShapeError: `qos` is out of range.
         ValueError: No such device.
     """
     source = "device"
@@ -391,7 +410,12 @@ def device(name: str | None = None) -> Device:
         if reason:
             raise AneUnavailableError(reason)
     # One of each per process: kernels of one emulator share the memory for intermediate tensors.
-    made = _ane if name == "ane" else _emulator
-    if not made:
-        made.append(Device(_engine.create_ane() if name == "ane" else _engine.create_emulator()))
-    return made[0]
+    if name == "ane":
+        key = (qos, perf_stats)
+        if key not in _ane:
+            options = {} if qos is None else {"qos": qos}
+            _ane[key] = Device(_engine.create_ane(perf_stats=perf_stats, **options))
+        return _ane[key]
+    if not _emulator:
+        _emulator.append(Device(_engine.create_emulator()))
+    return _emulator[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +52,21 @@ class Surface:
         surface._native = _engine.open_surface(native_id)
         return surface
 
+    @classmethod
+    def wrap(cls, handle: int) -> Surface:
+        """The surface behind an IOSurface that the caller made, for Metal or CoreVideo say.
+
+        Args:
+            handle: The IOSurfaceRef as a number (from PyObjC: `objc.pyobjc_id(surface)`). It is
+                retained for as long as this object, or an array on it, lives.
+
+        Raises:
+            Error: It is no IOSurface, is smaller than a page, or this is not macOS.
+        """
+        surface = cls.__new__(cls)
+        surface._native = _engine.wrap_surface(handle)
+        return surface
+
     @property
     def n_bytes(self) -> int:
         """Allocated bytes."""
@@ -65,7 +79,7 @@ class Surface:
 
     def fileno(self) -> int:
         """The memory's file descriptor, owned by the surface. Linux only."""
-        if sys.platform == "darwin":
+        if _engine.surface_kind != "memfd":
             msg = "Surface.fileno: an IOSurface has no file descriptor; pass native_id instead"
             raise OSError(msg)
         return self.native_id

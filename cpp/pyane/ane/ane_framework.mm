@@ -69,38 +69,42 @@ std::string calling_types(const char* encoding) {
   return types;
 }
 
-// Whether `cls` has the method of `protocol` with that selector, called the same way; if not, what
-// it has instead. The private classes may change between versions of macOS: better told than
-// crashed into.
-bool has_method(Class cls, Protocol* protocol, SEL selector, std::string* found_instead) {
-  objc_method_description wanted = protocol_getMethodDescription(protocol, selector, YES, YES);
-  const bool is_instance_method = wanted.name != nullptr;
-  if (!is_instance_method) {
-    wanted = protocol_getMethodDescription(protocol, selector, YES, NO);
+// A method as pyane calls it (ane_private.h).
+struct Method {
+  char kind;          // '+' of the class, '-' of its instances
+  const char* types;  // result, self, _cmd, arguments; as calling_types() writes them
+  SEL selector;
+
+  std::string name(const std::string& cls) const {
+    return kind + ("[" + cls + " " + to_string(NSStringFromSelector(selector)) + "]");
   }
-  const Method method = is_instance_method ? class_getInstanceMethod(cls, selector)
-                                           : class_getClassMethod(cls, selector);
-  if (method == nullptr) {
+};
+
+// Whether `cls` has `method`, called the same way; if not, what it has instead. The private classes
+// may change between versions of macOS: better told than crashed into.
+bool has_method(Class cls, const Method& method, std::string* found_instead) {
+  const auto found = method.kind == '-' ? class_getInstanceMethod(cls, method.selector)
+                                        : class_getClassMethod(cls, method.selector);
+  if (found == nullptr) {
     *found_instead = "nothing";
     return false;
   }
-  *found_instead = std::string("types ") + method_getTypeEncoding(method);
-  return calling_types(method_getTypeEncoding(method)) == calling_types(wanted.types);
+  const char* types = method_getTypeEncoding(found);
+  *found_instead = std::string("types ") + (types == nullptr ? "unknown" : types);
+  return calling_types(types) == method.types;
 }
 
-// Looks a class up and checks `selectors`; notes the first thing that is missing.
-Class find_class(NSString* name, Protocol* protocol, std::initializer_list<SEL> selectors,
-                 std::string* missing) {
+// Looks a class up and checks its methods; notes the first thing that is missing.
+Class find_class(NSString* name, std::initializer_list<Method> methods, std::string* missing) {
   Class found = NSClassFromString(name);
   if (found == Nil) {
     if (missing->empty()) *missing = "class " + to_string(name);
     return Nil;
   }
-  for (const SEL selector : selectors) {
+  for (const Method& method : methods) {
     std::string found_instead;
-    if (!has_method(found, protocol, selector, &found_instead) && missing->empty()) {
-      *missing = "method " + to_string(NSStringFromSelector(selector)) + " of " + to_string(name) +
-                 " as pyane knows it (found " + found_instead + ")";
+    if (!has_method(found, method, &found_instead) && missing->empty()) {
+      *missing = method.name(to_string(name)) + " as pyane knows it (found " + found_instead + ")";
     }
   }
   return found;
@@ -108,35 +112,35 @@ Class find_class(NSString* name, Protocol* protocol, std::initializer_list<SEL> 
 
 std::string find_classes(Framework& framework) {
   std::string missing;
+  // clang-format off
+  const std::initializer_list<Method> descriptor_methods = {
+      {'+', "@@:@@@", @selector(modelWithMILText:weights:optionsPlist:)}};
+  const std::initializer_list<Method> model_methods = {
+      {'+', "@@:@", @selector(inMemoryModelWithDescriptor:)},
+      {'-', "@@:", @selector(hexStringIdentifier)},
+      {'-', "B@:I@^", @selector(compileWithQoS:options:error:)},
+      {'-', "B@:I@^", @selector(loadWithQoS:options:error:)},
+      {'-', "B@:I@@^", @selector(evaluateWithQoS:options:request:error:)},
+      {'-', "B@:I^", @selector(unloadWithQoS:error:)}};
+  const std::initializer_list<Method> surface_methods = {
+      {'+', "@@:^", @selector(objectWithIOSurface:)}};
+  const std::initializer_list<Method> request_methods = {
+      {'+', "@@:@@@@@@@", @selector(requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:)}};
+  const std::initializer_list<Method> stats_methods = {
+      {'+', "@@:Q", @selector(statsWithHardwareExecutionNS:)},
+      {'-', "Q@:", @selector(hwExecutionTime)}};
+  const std::initializer_list<Method> info_methods = {{'+', "B@:", @selector(hasANE)}};
+  // clang-format on
   const std::optional<ObjcFailure> failure = guarded([&]() -> std::optional<ObjcFailure> {
-    framework.descriptor = find_class(
-        @"_ANEInMemoryModelDescriptor", @protocol(AneDescriptor),
-        { @selector(modelWithMILText:weights:optionsPlist:) }, &missing);
-    framework.model = find_class(
-        @"_ANEInMemoryModel", @protocol(AneModel),
-        {
-          @selector(inMemoryModelWithDescriptor:), @selector(hexStringIdentifier),
-              @selector(compileWithQoS:options:error:), @selector(loadWithQoS:options:error:),
-              @selector(evaluateWithQoS:options:request:error:), @selector(unloadWithQoS:error:)
-        },
-        &missing);
-    framework.surface_object = find_class(
-        @"_ANEIOSurfaceObject", @protocol(AneSurfaceObject), { @selector(objectWithIOSurface:) },
-        &missing);
-    // clang-format off
-    framework.request = find_class(
-        @"_ANERequest", @protocol(AneRequestObject),
-        {@selector(requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:)},
-        &missing);
-    // clang-format on
-    framework.device_info =
-        find_class(@"_ANEDeviceInfo", @protocol(AneDeviceInfo), { @selector(hasANE) }, &missing);
-    std::string missing_optional;
-    framework.performance_stats = find_class(
-        @"_ANEPerformanceStats", @protocol(AnePerformanceStats),
-        { @selector(statsWithHardwareExecutionNS:), @selector(hwExecutionTime) },
-        &missing_optional);
-    if (!missing_optional.empty()) framework.performance_stats = Nil;
+    framework.descriptor = find_class(@"_ANEInMemoryModelDescriptor", descriptor_methods, &missing);
+    framework.model = find_class(@"_ANEInMemoryModel", model_methods, &missing);
+    framework.surface_object = find_class(@"_ANEIOSurfaceObject", surface_methods, &missing);
+    framework.request = find_class(@"_ANERequest", request_methods, &missing);
+    framework.device_info = find_class(@"_ANEDeviceInfo", info_methods, &missing);
+    std::string missing_stats;
+    framework.performance_stats =
+        find_class(@"_ANEPerformanceStats", stats_methods, &missing_stats);
+    if (!missing_stats.empty()) framework.performance_stats = Nil;
     return std::nullopt;
   });
   return failure ? failure->message : missing;
@@ -176,22 +180,26 @@ std::optional<DeviceInfo> device_info() {
   if (info == Nil) return std::nullopt;
   DeviceInfo result;
   result.framework_path = loaded.path;
-  const auto has = [&](SEL selector) {
+  const auto has = [&](const char* types, SEL selector) {
     std::string ignored;
-    return has_method((Class)info, @protocol(AneDeviceInfo), selector, &ignored);
+    return has_method((Class)info, {.kind = '+', .types = types, .selector = selector}, &ignored);
   };
   guarded([&]() -> std::optional<ObjcFailure> {
-    result.has_ane = [info hasANE];
-    if (has(@selector(isVirtualMachine))) result.is_virtual_machine = [info isVirtualMachine];
-    if (has(@selector(numANEs))) result.n_engines = [info numANEs];
-    if (has(@selector(numANECores))) result.n_cores = [info numANECores];
-    if (has(@selector(aneBoardType))) result.board_type = [info aneBoardType];
-    if (has(@selector(aneArchitectureType))) {
+    if (has("B@:", @selector(hasANE))) result.has_ane = [info hasANE];
+    if (has("B@:", @selector(isVirtualMachine))) {
+      result.is_virtual_machine = [info isVirtualMachine];
+    }
+    if (has("I@:", @selector(numANEs))) result.n_engines = [info numANEs];
+    if (has("I@:", @selector(numANECores))) result.n_cores = [info numANECores];
+    if (has("Q@:", @selector(aneBoardType))) result.board_type = [info aneBoardType];
+    if (has("@@:", @selector(aneArchitectureType))) {
       result.architecture = to_string([info aneArchitectureType]);
     }
-    if (has(@selector(aneSubType))) result.sub_type = to_string([info aneSubType]);
-    if (has(@selector(productName))) result.product_name = to_string([info productName]);
-    if (has(@selector(buildVersion))) result.build_version = to_string([info buildVersion]);
+    if (has("@@:", @selector(aneSubType))) result.sub_type = to_string([info aneSubType]);
+    if (has("@@:", @selector(productName))) result.product_name = to_string([info productName]);
+    if (has("@@:", @selector(buildVersion))) {
+      result.build_version = to_string([info buildVersion]);
+    }
     return std::nullopt;
   });
   return result;

@@ -40,6 +40,9 @@ class Surface {
   Surface() = default;
 };
 
+/// "iosurface" or "memfd": what surfaces are in this build.
+const char* surface_kind();
+
 /// A new surface of at least `n_bytes`.
 /// @throws Error  when the system has no memory or descriptors left, naming the size asked for.
 std::shared_ptr<Surface> create_surface(std::size_t n_bytes);

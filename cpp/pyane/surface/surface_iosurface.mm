@@ -97,6 +97,8 @@ std::shared_ptr<Surface> adopt(IOSurfaceRef surface, const std::string& what) {
 
 }  // namespace
 
+const char* surface_kind() { return "iosurface"; }
+
 std::shared_ptr<Surface> create_surface(std::size_t n_bytes) {
   const std::size_t size = std::max(n_bytes, kMinSurfaceBytes);
   IOSurfaceRef created = nullptr;

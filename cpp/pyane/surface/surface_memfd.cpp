@@ -96,6 +96,8 @@ std::shared_ptr<Surface> map(Descriptor fd, std::size_t n_bytes, const std::stri
 
 }  // namespace
 
+const char* surface_kind() { return "memfd"; }
+
 std::shared_ptr<Surface> create_surface(std::size_t n_bytes) {
   const std::string where = "surface of " + std::to_string(n_bytes) + " bytes";
   if (n_bytes > static_cast<std::size_t>(std::numeric_limits<off_t>::max()) - page_bytes()) {
