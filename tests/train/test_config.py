@@ -92,6 +92,6 @@ def test_loss_scale() -> None:
 
 
 def test_loss_scale_has_a_ceiling() -> None:
-    scale = LossScale(2.0**24, good_steps=999)
+    scale = LossScale(2.0**16, good_steps=999)
     scale.update(overflowed=False)
-    assert scale.value == 2.0**24
+    assert scale.value == 2.0**16

@@ -27,6 +27,7 @@ SETTINGS = TrainConfig(
     warmup_steps=4,
     eval_every=8,
     save_every=5,
+    loss_scale=4096.0,
 )
 
 

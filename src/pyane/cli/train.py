@@ -65,7 +65,7 @@ def train(
     beta2: Annotated[_Float, typer.Option(help="Adam's beta2.  [0.99]")] = None,
     epsilon: Annotated[_Float, typer.Option(help="Adam's epsilon.  [1e-8]")] = None,
     clip_norm: Annotated[_Float, typer.Option(help="Gradient norm limit, 0: none.  [1]")] = None,
-    loss_scale: Annotated[_Float, typer.Option(help="First loss scale.  [4096]")] = None,
+    loss_scale: Annotated[_Float, typer.Option(help="First loss scale.  [16384]")] = None,
     held_out_fraction: Annotated[
         _Float, typer.Option(help="Part of the data to evaluate on.  [0.05]")
     ] = None,

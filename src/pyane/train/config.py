@@ -73,7 +73,7 @@ class TrainConfig:
     epsilon: float = 1e-8
     weight_decay: float = 0.1
     clip_norm: float = 1.0
-    loss_scale: float = 4096.0
+    loss_scale: float = 16384.0
     held_out_fraction: float = 0.05
     eval_every: int = 200
     eval_sequences: int = 32

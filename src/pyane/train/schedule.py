@@ -9,7 +9,8 @@ from .config import TrainConfig
 
 # Steps without overflow after which the loss scale is doubled (as in PyTorch's GradScaler, shorter).
 _GROWTH_INTERVAL = 1000
-_MAX_LOSS_SCALE = 2.0**24
+# Four times llama.model.DEFAULT_LOSS_SCALE; its comment tells how far gradients are from the end.
+_MAX_LOSS_SCALE = 2.0**16
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
