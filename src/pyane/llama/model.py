@@ -43,7 +43,8 @@ class Model:
     """The layers run on the device in fp16; embedding, last norm, classifier and loss in fp32.
 
     Kernels are compiled when first needed: three for `loss`, six more for `loss_and_gradients`, and
-    three for each power of two of positions that `logits` or `next_token_logits` meets.
+    three for each power of two of positions that `logits` or `next_token_logits` meets. Not
+    thread-safe: the activations are the model's own.
 
     Attributes:
         config: Sizes.
