@@ -9,8 +9,10 @@ std::size_t place_blocks(std::vector<ArenaBlock>& blocks) {
   constexpr std::size_t kAlignment = 64;
   std::vector<std::size_t> order(blocks.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return blocks[a].n_bytes > blocks[b].n_bytes;
+  // Not std::stable_sort: libstdc++ 12's uses a function that clang reports as deprecated.
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    if (blocks[a].n_bytes != blocks[b].n_bytes) return blocks[a].n_bytes > blocks[b].n_bytes;
+    return a < b;
   });
   std::size_t total = 0;
   std::vector<const ArenaBlock*> placed;  // By offset.
