@@ -158,24 +158,27 @@ def _run(session: Session) -> int:
 
 @contextlib.contextmanager
 def _stop_on_signal(request_stop: Callable[[], None]) -> Iterator[list[int]]:
-    """The first SIGINT or SIGTERM asks for a stop, the next one acts as usual."""
+    """The first SIGINT, SIGTERM or SIGHUP asks for a stop, the next one acts as usual."""
     received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
+    before: dict[signal.Signals, Any] = {}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def handle(number: int, _: object) -> None:
         received.append(number)
         request_stop()
-        for s, handler in before.items():
-            signal.signal(s, handler)
+        restore()
 
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+                before[number] = signal.signal(number, handle)
     try:
         yield received
     finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)
+        restore()
 
 
 def _plot(session: Session) -> None:
