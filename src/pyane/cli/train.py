@@ -51,7 +51,7 @@ def train(
     run_dir: Annotated[
         _Path, typer.Option(metavar="DIR", help="New run folder. Default: runs/<preset>-<n>.")
     ] = None,
-    steps: Annotated[_Int, typer.Option(help="Optimizer steps.  [1000]")] = None,
+    steps: Annotated[_Int, typer.Option(help="Optimizer steps.  [1200]")] = None,
     batch_size: Annotated[_Int, typer.Option(help="Sequences per micro-batch.  [2]")] = None,
     accumulation: Annotated[_Int, typer.Option(help="Micro-batches per step.  [1]")] = None,
     seq_len: Annotated[_Int, typer.Option(help="Tokens per sequence.  [256]")] = None,

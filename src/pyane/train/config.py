@@ -61,7 +61,7 @@ class TrainConfig:
     data: str | None = None
     tokenizer: str | None = None
     init_from: str | None = None
-    steps: int = 1000
+    steps: int = 1200
     batch_size: int = 2
     accumulation: int = 1
     seq_len: int = 256

@@ -5,17 +5,14 @@ from __future__ import annotations
 
 from typing import Final
 
-GIRLS: Final = (
-    "Lily Mia Anna Sue Ella Nora Ruby Zoe Emma Lucy Rosa Ivy Clara Maya June Kate Amy Jane"
-).split()
+# Few and short names: a small model can learn to hold on to one through a story.
+GIRLS: Final = "Lily Mia Anna Sue Ella Nora Ruby".split()
 
-BOYS: Final = (
-    "Tom Ben Max Sam Leo Tim Jack Finn Noah Owen Theo Eli Hugo Adam Milo Paul Joe Dan"
-).split()
+BOYS: Final = "Tom Ben Max Sam Leo Tim Jack".split()
 
-SHE_ANIMALS: Final = "Daisy Coco Honey Pearl Tilly Bella Dot Poppy Fern Luna".split()
+SHE_ANIMALS: Final = "Daisy Coco Honey Pearl".split()
 
-HE_ANIMALS: Final = "Pip Rusty Bobo Fuzzy Hoppy Teddy Biscuit Acorn Spot Buddy".split()
+HE_ANIMALS: Final = "Pip Rusty Bobo Fuzzy".split()
 
 ANIMALS: Final = "rabbit bear fox mouse frog duck squirrel cat dog turtle bird pig lamb".split()
 
