@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "pyane/base/error.h"
+#include "pyane/mil/limits.h"
 #include "pyane/mil/suggest.h"
 
 namespace pyane::mil {
@@ -85,7 +86,7 @@ class Verifier {
     }
     operation_ = &operation;
     VerifiedOperation verified = check_arguments(operation);
-    return verified.record->infer(result_.context(verified));
+    return infer_checked(verified);
   }
 
  private:
@@ -343,9 +344,31 @@ class Verifier {
     return verified;
   }
 
+  // Inference may multiply dimensions, or take them from arguments.
+  std::vector<Type> infer_checked(const VerifiedOperation& verified) const {
+    std::vector<Type> types = verified.record->infer(result_.context(verified));
+    for (const Type& type : types) {
+      bool is_valid = true;
+      double count = 1;
+      for (const std::int64_t dim : type.dims) {
+        if (dim == kUnknownDim) continue;
+        is_valid = is_valid && dim >= 1 && dim <= kMaxDimension;
+        count *= static_cast<double>(dim);
+      }
+      if (is_valid && count <= static_cast<double>(kMaxElements) && type.dims.size() <= kMaxRank) {
+        continue;
+      }
+      fail(verified.operation->location,
+           "the result must have dimensions in [1, " + std::to_string(kMaxDimension) + "], " +
+               std::to_string(kMaxRank) + " of them and " + std::to_string(kMaxElements) +
+               " elements at most, got " + to_string(type.dims));
+    }
+    return types;
+  }
+
   void add_operation(const Operation& operation) {
     VerifiedOperation verified = check_arguments(operation);
-    std::vector<Type> types = verified.record->infer(result_.context(verified));
+    std::vector<Type> types = infer_checked(verified);
     const std::vector<Value>& declared = operation.outputs;
     if (types.size() != declared.size()) {
       fail(operation.location, "has " + std::to_string(types.size()) + " results, got " +

@@ -1,5 +1,6 @@
 #include <bit>
 
+#include "pyane/mil/limits.h"
 #include "pyane/mil/ops/families.h"
 
 // Compressed weights. Each operation has two forms: iOS16 takes its inputs as attributes and packs
@@ -33,8 +34,10 @@ std::vector<Type> infer_affine_dequantize(const OpContext& context) {
 
 Shape shape_argument(const OpContext& context) {
   Shape shape = context.integers("shape");
-  if (element_count(shape).value_or(0) < 1) {
-    context.fail("shape must be positive, got " + numbers(shape));
+  const std::int64_t count = element_count(shape).value_or(0);
+  if (count < 1 || count > kMaxElements) {
+    context.fail("shape must be positive and have " + std::to_string(kMaxElements) +
+                 " elements at most, got " + numbers(shape));
   }
   return shape;
 }

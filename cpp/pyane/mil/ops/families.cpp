@@ -37,7 +37,9 @@ std::vector<Type> like_x(const OpContext& context) {
 }
 
 std::int64_t multiply(std::int64_t dim, std::int64_t factor) {
-  return dim == kUnknownDim || factor == kUnknownDim ? kUnknownDim : dim * factor;
+  if (dim == kUnknownDim || factor == kUnknownDim) return kUnknownDim;
+  std::int64_t product = 0;
+  return __builtin_mul_overflow(dim, factor, &product) ? INT64_MAX : product;
 }
 
 std::string numbers(const std::vector<std::int64_t>& values) {

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "pyane/mil/limits.h"
 #include "pyane/mil/ops/families.h"
 
 namespace pyane::mil::ops {
@@ -16,6 +17,7 @@ std::int64_t scaled(const OpContext& context, const char* input, std::int64_t di
     context.fail(std::string(input) + " must be above 0, got " + std::to_string(factor));
   }
   if (dim == kUnknownDim) return kUnknownDim;
+  if (factor > static_cast<double>(kMaxDimension)) return INT64_MAX;
   return static_cast<std::int64_t>(std::floor(factor * static_cast<double>(dim)));
 }
 

@@ -83,8 +83,10 @@ std::vector<Type> infer_split(const OpContext& context) {
     }
   } else if (context.has("num_splits")) {
     const std::int64_t n = context.integer("num_splits");
-    if (n < 1 || (x[axis] != kUnknownDim && x[axis] % n != 0)) {
-      context.fail("num_splits " + std::to_string(n) + " must divide " + std::to_string(x[axis]) +
+    constexpr std::int64_t kMaxSplits = 65536;  // Of hostile text; the results are all made here.
+    if (n < 1 || n > kMaxSplits || (x[axis] != kUnknownDim && x[axis] % n != 0)) {
+      context.fail("num_splits " + std::to_string(n) + " must lie in [1, " +
+                   std::to_string(kMaxSplits) + "] and divide " + std::to_string(x[axis]) +
                    ", dimension " + std::to_string(axis) + " of x " + to_string(x));
     }
     sizes.assign(static_cast<std::size_t>(n), x[axis] == kUnknownDim ? kUnknownDim : x[axis] / n);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "pyane/mil/limits.h"
 #include "pyane/mil/ops/families.h"
 #include "pyane/mil/ops/windows.h"
 
@@ -22,6 +23,10 @@ Shape unknown_extents(const OpContext& context, const char* input) {
 std::vector<Type> infer_expand_dims(const OpContext& context) {
   const Shape& x = context.dims("x");
   const std::size_t rank = x.size() + context.integers("axes").size();
+  if (rank > kMaxRank) {
+    context.fail("the result would have " + std::to_string(rank) + " dimensions, " +
+                 std::to_string(kMaxRank) + " is the most");
+  }
   const std::vector<std::int64_t> axes = normalized_axes(context, "axes", rank);
   Shape result;
   std::size_t next = 0;
@@ -169,7 +174,7 @@ std::vector<Type> block_moved(const OpContext& context, const char* input, bool 
     return dim == kUnknownDim ? dim : dim / by;
   };
   if (is_inverse) {
-    result[1] = multiply(result[1], factor * factor);
+    result[1] = multiply(multiply(result[1], factor), factor);
     result[2] = divide(result[2], factor);
     result[3] = divide(result[3], factor);
   } else {
