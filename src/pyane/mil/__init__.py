@@ -16,7 +16,7 @@ from .._core.mil import (
 )
 from ._program import Program, parse, verify
 from .blob import BlobRecord, BlobWriter, list_blobs, pack_blobs, read_blob, write_blob_file
-from .builder import Var, build, const, program
+from .builder import build, const, program
 from .ops import *
 from .ops import __all__ as _op_names
 from .types import (
@@ -32,6 +32,7 @@ from .types import (
     uint8,
     uint16,
 )
+from .var import Var
 
 __all__ = [  # noqa: PLE0604  # The names of ops.py are strings, too.
     *_op_names,

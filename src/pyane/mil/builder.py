@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 
-import numpy as np
 import numpy.typing as npt
 
 from .._core import mil as _mil
 from ..errors import MilVerifyError
 from ._program import Program
-from .constants import FLOATS, Constant, ConstantError, make_constant, natural_dtype
+from .arguments import ArgumentBinder, known_arguments, known_values, names
+from .constants import Constant, ConstantError, make_constant, natural_dtype
 from .types import ElementType, TensorSpec
+from .var import Var
 
 DEFAULT_WEIGHT_FILE = "@model_path/weights/weight.bin"
 
@@ -34,37 +34,6 @@ _BUILD_INFO = {
     "coremltools-component-milinternal": "",
     "coremltools-version": "9.0",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Var:
-    """A value in the program being built: an input, a constant, or an operation's result."""
-
-    name: str
-    spec: TensorSpec
-    builder: Builder = field(repr=False)
-    is_constant: bool = False
-    constant: Constant | None = field(default=None, repr=False)
-
-    @property
-    def shape(self) -> tuple[int | None, ...]:
-        """Dimensions; None where not known."""
-        return self.spec.shape
-
-    @property
-    def dtype(self) -> str:
-        """MIL element type, e.g. "fp16"."""
-        return self.spec.dtype
-
-    @property
-    def rank(self) -> int:
-        """Number of dimensions."""
-        return self.spec.rank
-
-    @property
-    def val(self) -> npt.NDArray[np.generic] | None:
-        """Value of a constant; None for everything else."""
-        return None if self.constant is None else self.constant.array
 
 
 _current: ContextVar[Builder | None] = ContextVar("pyane_mil_builder", default=None)
@@ -180,21 +149,21 @@ class Builder:
         record = _records()[op]
         label = self._numbered(op) if name is None else self._claim(name, "name", op)
         given = {key: value for key, value in arguments.items() if value is not None}
-        operands = _ArgumentBinder(self, record, label).bind(given)
+        operands = ArgumentBinder(self, record, label).bind(given)
         attributes = {"name": _mil.Literal.string(label)}
         types = _mil.infer_types(
-            _mil.Operation(op, [], _known_arguments(operands), attributes), _known_values(operands)
+            _mil.Operation(op, [], known_arguments(operands), attributes), known_values(operands)
         )
         specs = [TensorSpec.of(type_) for type_ in types]
-        names = [label]
+        labels = [label]
         if len(specs) != 1:
-            names = [self._claim(f"{label}_{i}", "name", op) for i in range(len(specs))]
+            labels = [self._claim(f"{label}_{i}", "name", op) for i in range(len(specs))]
         results = tuple(
             Var(result, spec, self, is_constant=record.is_constexpr)
-            for result, spec in zip(names, specs, strict=True)
+            for result, spec in zip(labels, specs, strict=True)
         )
         # Apple's compiler prints arguments in alphabetical order.
-        written = {key: _names(operands[key]) for key in sorted(operands)}
+        written = {key: names(operands[key]) for key in sorted(operands)}
         outputs = [_mil.Value(result.spec.type, result.name) for result in results]
         self._append(op, outputs, written, attributes)
         return results
@@ -210,14 +179,14 @@ class Builder:
 
     # The program
 
-    def finish(self, outputs: Sequence[Var]) -> Program:
+    def finish(self, outputs: Sequence[object]) -> Program:
         """The program with these outputs.
 
         Raises:
             MilVerifyError: An output is an input or a constant, is listed twice, or belongs to
                 another program.
         """
-        seen: set[str] = set()
+        seen: dict[str, Var] = {}
         for output in outputs:
             if not isinstance(output, Var):
                 msg = f"a program must return values it computed, got {type(output).__name__}"
@@ -235,12 +204,12 @@ class Builder:
             if output.name in seen:
                 msg = f"output '{output.name}' is returned twice"
                 raise MilVerifyError(msg)
-            seen.add(output.name)
+            seen[output.name] = output
         function = _mil.Function(
             self._function_name,
             [_mil.Value(var.spec.type, name) for name, var in self.inputs.items()],
             self._operations,
-            [output.name for output in outputs],
+            list(seen),
         )
         native = _mil.Program(
             [function], {"buildInfo": _mil.Literal.string_dict(_BUILD_INFO)}, "1.3"
@@ -248,136 +217,7 @@ class Builder:
         return Program(native, {path: writer.finish() for path, writer in self._blobs.items()})
 
 
-class _ArgumentBinder:
-    """Turns the arguments of one call into values of the program."""
-
-    def __init__(self, builder: Builder, record: _mil.OpRecord, label: str) -> None:
-        self._builder = builder
-        self._record = record
-        self._label = label
-
-    def _fail(self, message: str) -> MilVerifyError:
-        op = self._record.name
-        return MilVerifyError(f"{op} '{self._label}': {message}", op)
-
-    def bind(self, given: Mapping[str, object]) -> dict[str, list[Var] | Var]:
-        """Values by parameter name, with the record's defaults written out."""
-        inputs = {spec.name: spec for spec in self._record.inputs}
-        groups = self._group_dtypes(given)
-        operands: dict[str, list[Var] | Var] = {}
-        for key, value in given.items():
-            spec = inputs[key]
-            hint = groups.get(spec.group) if spec.group else self._first_float(given)
-            if spec.is_variadic:
-                if not isinstance(value, Iterable) or isinstance(value, str | np.ndarray | Var):
-                    msg = f"{key} must be a sequence of values, got {type(value).__name__}"
-                    raise self._fail(msg)
-                operands[key] = [self._operand(spec, entry, hint) for entry in value]
-            else:
-                operands[key] = self._operand(spec, value, hint)
-        rank = self._rank_of_x(operands)
-        for key, spec in inputs.items():
-            default = spec.default
-            if key in operands or default is None:
-                continue
-            if isinstance(default, _mil.Fill):
-                default = [default.value] * (default.per_spatial_dim * max(rank - 2, 0))
-            hint = groups.get(spec.group) if spec.group else self._first_float(given)
-            operands[key] = self._default(spec, default, hint)
-        return operands
-
-    def _group_dtypes(self, given: Mapping[str, object]) -> dict[str, str]:
-        """Element type of each group, from the values of the program among its arguments."""
-        found: dict[str, str] = {}
-        for spec in self._record.inputs:
-            value = given.get(spec.name)
-            entries = value if spec.is_variadic and isinstance(value, list | tuple) else [value]
-            for entry in entries:
-                if isinstance(entry, Var):
-                    found.setdefault(spec.group, entry.dtype)
-        return found
-
-    @staticmethod
-    def _first_float(given: Mapping[str, object]) -> str | None:
-        for value in given.values():
-            if isinstance(value, Var) and value.dtype in FLOATS:
-                return value.dtype
-        return None
-
-    @staticmethod
-    def _rank_of_x(operands: Mapping[str, list[Var] | Var]) -> int:
-        x = operands.get("x")
-        return x.rank if isinstance(x, Var) else 0
-
-    def _operand(self, spec: _mil.InputSpec, value: object, hint: str | None) -> Var:
-        if isinstance(value, Var):
-            if value.builder is not self._builder:
-                msg = f"{spec.name} ('{value.name}') belongs to another program"
-                raise self._fail(msg)
-            return value
-        try:
-            constant = self._constant(spec, value, hint)
-        except ConstantError as error:
-            msg = f"{spec.name} {error}"
-            raise self._fail(msg) from None
-        return self._add(spec, constant)
-
-    def _add(self, spec: _mil.InputSpec, constant: Constant) -> Var:
-        return self._builder.add_constant(constant, None, self._label, spec.name, None)
-
-    def _constant(self, spec: _mil.InputSpec, value: object, hint: str | None) -> Constant:
-        if spec.rank == 1 and np.ndim(value) == 0:  # type: ignore[arg-type]
-            value = [value]
-        float_dtype = hint if hint in FLOATS else "fp16"
-        dtype = natural_dtype(value, float_dtype)
-        is_weak = not isinstance(value, np.ndarray | np.generic)
-        takes_hint = hint in FLOATS and hint in spec.dtypes
-        if dtype == "int32" and ((is_weak and takes_hint) or "int32" not in spec.dtypes):
-            # Python's ints go with the other operand; so do ints where only floats are taken.
-            dtype = float_dtype if float_dtype in spec.dtypes else _only(spec.dtypes, dtype)
-        elif dtype in FLOATS and dtype not in spec.dtypes:
-            dtype = _only([d for d in spec.dtypes if d in FLOATS], dtype)
-        return make_constant(value, dtype)
-
-    def _default(self, spec: _mil.InputSpec, default: object, hint: str | None) -> Var:
-        if isinstance(default, float) and hint in (None, "fp16"):
-            # coremltools' defaults of 1e-12 and 1e-45 are 0 in fp16, there as here.
-            default = float(np.float16(default))
-        return self._add(spec, self._constant(spec, default, hint))
-
-
-def _only(candidates: Sequence[str], otherwise: str) -> str:
-    return candidates[0] if candidates else otherwise
-
-
-def _vars(value: list[Var] | Var) -> list[Var]:
-    return value if isinstance(value, list) else [value]
-
-
-def _names(value: list[Var] | Var) -> str | tuple[str, ...]:
-    return tuple(var.name for var in value) if isinstance(value, list) else value.name
-
-
-def _known_arguments(
-    operands: Mapping[str, list[Var] | Var],
-) -> dict[str, tuple[_mil.Literal | str, ...]]:
-    """For the core's inference: small constants by value, everything else by name."""
-    return {
-        key: tuple(
-            var.name if var.constant is None or var.constant.is_large else var.constant.literal
-            for var in _vars(value)
-        )
-        for key, value in operands.items()
-    }
-
-
-def _known_values(operands: Mapping[str, list[Var] | Var]) -> list[tuple[_mil.Value, bool]]:
-    """The values that an operation names."""
-    found = {var.name: var for value in operands.values() for var in _vars(value)}
-    return [(_mil.Value(var.spec.type, name), var.is_constant) for name, var in found.items()]
-
-
-def _checked_identifier(name: str, what: str, op: str = "") -> str:
+def _checked_identifier(name: object, what: str, op: str = "") -> str:
     if not isinstance(name, str) or _IDENTIFIER.fullmatch(name) is None:
         msg = f"{what} must match [A-Za-z_][A-Za-z0-9_@]*, got {name!r}"
         raise MilVerifyError(msg, op)
@@ -445,7 +285,7 @@ def build(
     builder = Builder(name, inputs)
     with builder.active():
         result = function(**builder.inputs)
-    outputs = [result] if isinstance(result, Var) else list(result or [])
+    outputs: list[object] = list(result) if isinstance(result, list | tuple) else [result]
     return builder.finish(outputs)
 
 

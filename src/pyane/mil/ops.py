@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy.typing as npt
 
-from .builder import Var, apply, apply_tuple
+from .builder import apply, apply_tuple
+from .var import Var
 
 Operand = Var | npt.ArrayLike
 Vector = Var | Sequence[int] | npt.ArrayLike
