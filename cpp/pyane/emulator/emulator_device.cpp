@@ -1,12 +1,12 @@
 #include "pyane/emulator/emulator_device.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "pyane/base/error.h"
 #include "pyane/emulator/executor.h"
@@ -19,16 +19,20 @@ namespace {
 
 const std::string kName = "emulator";
 
+class EmulatorRequest;
+
 /// What a kernel and its requests share.
 struct Loaded {
-  std::shared_ptr<const Plan> plan;
-  std::shared_ptr<ArenaPool> arenas;
-  std::atomic<bool> is_loaded = true;
-  std::string function;
+  Loaded(std::string name, std::shared_ptr<ArenaPool> pool)
+      : function(std::move(name)), arenas(std::move(pool)) {}
+  const std::string function;
+  const std::shared_ptr<ArenaPool> arenas;
+  std::mutex mutex;                                      ///< Of what follows.
+  std::shared_ptr<const Plan> plan;                      ///< nullptr once unloaded.
+  std::vector<std::weak_ptr<EmulatorRequest>> requests;  ///< Each has the plan, too.
 };
 
-void require_loaded(const Loaded& loaded) {
-  if (loaded.is_loaded) return;
+[[noreturn]] void throw_unloaded(const Loaded& loaded) {
   throw EvaluateError("kernel '" + loaded.function + "' has been unloaded; compile it again", 0);
 }
 
@@ -38,10 +42,13 @@ bool overlap(const Surface& a, const Surface& b) {
 
 class EmulatorRequest final : public Request {
  public:
-  EmulatorRequest(std::shared_ptr<Loaded> loaded, std::vector<std::shared_ptr<Surface>> inputs,
+  EmulatorRequest(std::shared_ptr<Loaded> loaded, std::shared_ptr<const Plan> plan,
+                  std::vector<std::shared_ptr<Surface>> inputs,
                   std::vector<std::shared_ptr<Surface>> outputs)
-      : loaded_(std::move(loaded)), inputs_(std::move(inputs)), outputs_(std::move(outputs)) {
-    const Plan& plan = *loaded_->plan;
+      : loaded_(std::move(loaded)),
+        arena_bytes_(plan->arena_bytes),
+        inputs_(std::move(inputs)),
+        outputs_(std::move(outputs)) {
     std::vector<std::byte*> from;
     std::vector<std::byte*> to;
     for (const auto& surface : inputs_) from.push_back(surface->data());
@@ -51,23 +58,29 @@ class EmulatorRequest final : public Request {
         return overlap(*input, *outputs_[i]);
       });
       if (is_shared) {
-        staged_.push_back({i, std::vector<std::byte>(plan.outputs[i].n_bytes)});
+        staged_.push_back({i, std::vector<std::byte>(plan->outputs[i].n_bytes)});
         to.push_back(staged_.back().bytes.data());
       } else {
         to.push_back(outputs_[i]->data());
       }
     }
-    execution_ = std::make_unique<Execution>(loaded_->plan, std::move(from), std::move(to));
+    execution_ = std::make_unique<Execution>(std::move(plan), std::move(from), std::move(to));
   }
 
   void evaluate() override {
     const std::lock_guard lock(mutex_);
-    require_loaded(*loaded_);
-    const ArenaPool::Lease arena(*loaded_->arenas, loaded_->plan->arena_bytes);
+    if (execution_ == nullptr) throw_unloaded(*loaded_);
+    const ArenaPool::Lease arena(*loaded_->arenas, arena_bytes_);
     execution_->run(arena.data());
     for (const Staged& staged : staged_) {
       std::memcpy(outputs_[staged.output]->data(), staged.bytes.data(), staged.bytes.size());
     }
+  }
+
+  /// Lets go of the plan, after an evaluation that is running.
+  void unload() {
+    const std::lock_guard lock(mutex_);
+    execution_.reset();
   }
 
  private:
@@ -77,6 +90,7 @@ class EmulatorRequest final : public Request {
   };
 
   std::shared_ptr<Loaded> loaded_;
+  std::size_t arena_bytes_;
   std::vector<std::shared_ptr<Surface>> inputs_;
   std::vector<std::shared_ptr<Surface>> outputs_;
   std::vector<Staged> staged_;
@@ -99,11 +113,13 @@ class EmulatorKernel final : public Kernel {
   const std::vector<TensorSpec>& outputs() const override { return outputs_; }
   std::size_t surface_bytes() const override { return surface_bytes_; }
   const std::string& device_name() const override { return kName; }
-  bool is_loaded() const override { return loaded_->is_loaded; }
+  bool is_loaded() const override {
+    const std::lock_guard lock(loaded_->mutex);
+    return loaded_->plan != nullptr;
+  }
 
   std::shared_ptr<Request> bind(std::vector<std::shared_ptr<Surface>> inputs,
                                 std::vector<std::shared_ptr<Surface>> outputs) override {
-    require_loaded(*loaded_);
     check("input", inputs_, inputs);
     check("output", outputs_, outputs);
     for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -114,10 +130,30 @@ class EmulatorKernel final : public Kernel {
         }
       }
     }
-    return std::make_shared<EmulatorRequest>(loaded_, std::move(inputs), std::move(outputs));
+    const std::lock_guard lock(loaded_->mutex);
+    if (loaded_->plan == nullptr) throw_unloaded(*loaded_);
+    auto request = std::make_shared<EmulatorRequest>(loaded_, loaded_->plan, std::move(inputs),
+                                                     std::move(outputs));
+    auto& requests = loaded_->requests;
+    if (requests.size() == requests.capacity()) {  // Forget the dead before growing.
+      std::erase_if(requests, [](const auto& known) { return known.expired(); });
+    }
+    requests.push_back(request);
+    return request;
   }
 
-  void unload() override { loaded_->is_loaded = false; }
+  void unload() override {
+    std::vector<std::weak_ptr<EmulatorRequest>> requests;
+    std::shared_ptr<const Plan> plan;  // Freed outside the lock.
+    {
+      const std::lock_guard lock(loaded_->mutex);
+      requests.swap(loaded_->requests);
+      plan.swap(loaded_->plan);
+    }
+    for (const auto& known : requests) {
+      if (const auto request = known.lock()) request->unload();
+    }
+  }
 
  private:
   static void check(const char* kind, const std::vector<TensorSpec>& specs,
@@ -170,10 +206,8 @@ class EmulatorDevice final : public Device {
     const char* plain = std::getenv("PYANE_EMULATOR_PLAIN");
     const bool is_plain =
         plain != nullptr && std::strcmp(plain, "") != 0 && std::strcmp(plain, "0") != 0;
-    auto loaded = std::make_shared<Loaded>();
+    auto loaded = std::make_shared<Loaded>(function.name, arenas_);
     loaded->plan = std::make_shared<const Plan>(plan(verified, {.optimizes = !is_plain}));
-    loaded->arenas = arenas_;
-    loaded->function = function.name;
     arenas_->reserve(loaded->plan->arena_bytes);
     return std::make_shared<EmulatorKernel>(std::move(loaded));
   }
