@@ -1,7 +1,9 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <functional>
+#include <type_traits>
 
 namespace pyane {
 
@@ -20,5 +22,12 @@ void set_num_threads(int n);
 /// thread alone. The first exception thrown by a body is rethrown here after all have stopped.
 /// Workers spin briefly, then sleep. Safe after fork(): the child starts a pool of its own.
 void parallel_for(std::size_t n, const std::function<void(std::size_t)>& body);
+
+/// The same without a copy of `body`, for which std::function would allocate memory.
+template <typename Body>
+  requires(!std::same_as<std::remove_cvref_t<Body>, std::function<void(std::size_t)>>)
+void parallel_for(std::size_t n, const Body& body) {
+  parallel_for(n, std::function<void(std::size_t)>(std::cref(body)));
+}
 
 }  // namespace pyane
