@@ -2,6 +2,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <vector>
@@ -40,6 +41,17 @@ void check_sizes(const py::array& source, const py::array& target, const char* w
   }
 }
 
+// A model's weights are converted at every step: from here on it pays to share the work.
+constexpr std::size_t kBlock = std::size_t{1} << 16;
+
+template <typename Convert>
+void in_blocks(std::size_t n, const Convert& convert) {
+  if (n <= kBlock) return convert(std::size_t{0}, n);
+  pyane::parallel_for((n + kBlock - 1) / kBlock, [&](std::size_t block) {
+    convert(block * kBlock, std::min(kBlock, n - block * kBlock));
+  });
+}
+
 void half_to_float(const py::array& source, FloatArray& target) {
   check_half(source, "half_to_float", "source");
   check_sizes(source, target, "half_to_float");
@@ -47,7 +59,9 @@ void half_to_float(const py::array& source, FloatArray& target) {
   float* to = target.mutable_data();
   const auto n = static_cast<std::size_t>(target.size());
   const py::gil_scoped_release release;
-  pyane::half_to_float(from, to, n);
+  in_blocks(n, [&](std::size_t begin, std::size_t count) {
+    pyane::half_to_float(from + begin, to + begin, count);
+  });
 }
 
 void float_to_half(const FloatArray& source, py::array& target) {
@@ -57,7 +71,9 @@ void float_to_half(const FloatArray& source, py::array& target) {
   const float* from = source.data();
   const auto n = static_cast<std::size_t>(source.size());
   const py::gil_scoped_release release;
-  pyane::float_to_half(from, to, n);
+  in_blocks(n, [&](std::size_t begin, std::size_t count) {
+    pyane::float_to_half(from + begin, to + begin, count);
+  });
 }
 
 }  // namespace

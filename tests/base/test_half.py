@@ -78,9 +78,9 @@ def test_nan_payload():
     np.testing.assert_array_equal(to_half(nans).view(np.uint16), expected)
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 1001])
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 1001, 65536, 65537, 200003])
 def test_every_length(n, rng):
-    """Ends that do not fill a vector, and nothing written past them."""
+    """Ends that do not fill a vector or a thread's block, and nothing written past them."""
     single = rng.normal(size=n).astype(np.float32)
     guarded = np.full(n + 40, 7, np.float16)
     base.float_to_half(single, guarded[:n])
