@@ -206,7 +206,7 @@ void bind_type(py::module_& m) {
           "scalar", [](const std::string& dtype) { return Type::scalar(dtype_arg(dtype)); },
           py::arg("dtype"), "A tensor of rank 0, written as its element type alone.")
       .def_static(
-          "list",
+          "list_of",
           [](const Type& element, std::optional<std::int64_t> length) {
             Type type = compound(Type::Kind::kList, {element});
             type.length = to_shape({length}).front();
@@ -214,13 +214,13 @@ void bind_type(py::module_& m) {
           },
           py::arg("element"), py::arg("length") = py::none())
       .def_static(
-          "dict",
+          "dict_of",
           [](const Type& key, const Type& value) {
             return compound(Type::Kind::kDict, {key, value});
           },
           py::arg("key"), py::arg("value"))
       .def_static(
-          "tuple",
+          "tuple_of",
           [](std::vector<Type> items) { return compound(Type::Kind::kTuple, std::move(items)); },
           py::arg("items"))
       .def_static(

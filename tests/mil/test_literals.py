@@ -161,7 +161,7 @@ def test_fp64_agrees_with_python(number: float) -> None:
     for text in (repr(number), f"{number:.17e}", number.hex()):
         assert np.float64(literal("fp64", text).value).tobytes() == expected
     in_dict = mil.Literal.items(
-        mil.Type.list(mil.Type.scalar("fp64")), [mil.Literal.tensor(np.float64(number))]
+        mil.Type.list_of(mil.Type.scalar("fp64")), [mil.Literal.tensor(np.float64(number))]
     )
     assert literal(*repr(in_dict)[:-1].split("(", 1)) == in_dict
 

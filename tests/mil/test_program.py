@@ -209,12 +209,12 @@ def test_types_that_cannot_be() -> None:
     with pytest.raises(ShapeError, match="such as fp16 or int32, got 'f16'"):
         Type.scalar("f16")
     with pytest.raises(ShapeError, match="must hold a tensor, got list<fp16, \\?>"):
-        Type.state(Type.list(Type.scalar("fp16")))
+        Type.state(Type.list_of(Type.scalar("fp16")))
     deep = Type.scalar("fp16")
     for _ in range(62):
-        deep = Type.list(deep)
+        deep = Type.list_of(deep)
     with pytest.raises(ShapeError, match="fewer than 64 levels, got 64"):
-        Type.list(deep)
+        Type.list_of(deep)
 
 
 def test_literals_that_cannot_be() -> None:
@@ -223,13 +223,13 @@ def test_literals_that_cannot_be() -> None:
     with pytest.raises(ShapeError, match="list, tuple or dict, got int32"):
         Literal.items(integer, [one])
     with pytest.raises(ShapeError, match="list<int32, 2> does not have 1 items"):
-        Literal.items(Type.list(integer, 2), [one])
+        Literal.items(Type.list_of(integer, 2), [one])
     with pytest.raises(ShapeError, match="dict<int32, int32> does not have 1 items"):
-        Literal.items(Type.dict(integer, integer), [one])
+        Literal.items(Type.dict_of(integer, integer), [one])
     with pytest.raises(ShapeError, match="item 0 must be fp16, got int32"):
-        Literal.items(Type.tuple([Type.scalar("fp16")]), [one])
+        Literal.items(Type.tuple_of([Type.scalar("fp16")]), [one])
     with pytest.raises(ShapeError, match="type must be a tensor, got list"):
-        Literal.blob(Type.list(integer), "w.bin", 64)
+        Literal.blob(Type.list_of(integer), "w.bin", 64)
 
 
 def test_deep_blocks_are_refused() -> None:

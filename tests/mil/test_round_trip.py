@@ -151,15 +151,15 @@ def collections(draw: st.DrawFn, children: st.SearchStrategy[mil.Literal]) -> mi
     kind = draw(st.sampled_from(["list", "tuple", "dict"]))
     if kind == "tuple":
         items = draw(st.lists(children, max_size=4))
-        return Literal.items(Type.tuple([item.type for item in items]), items)
+        return Literal.items(Type.tuple_of([item.type for item in items]), items)
     items = draw(st.lists(children, min_size=1, max_size=2))
     if kind == "list":
         items = items[:1] * draw(st.integers(0, 3)) or items[:0]
         element = items[0].type if items else Type.scalar("int32")
         length = draw(st.sampled_from([None, len(items)]))
-        return Literal.items(Type.list(element, length), items)
+        return Literal.items(Type.list_of(element, length), items)
     key, value = items[0], items[-1]
-    return Literal.items(Type.dict(key.type, value.type), [key, value] * draw(st.integers(0, 3)))
+    return Literal.items(Type.dict_of(key.type, value.type), [key, value] * draw(st.integers(0, 3)))
 
 
 leaves = (

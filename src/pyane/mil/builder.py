@@ -214,7 +214,7 @@ class Builder:
         native = _mil.Program(
             [function], {"buildInfo": _mil.Literal.string_dict(_BUILD_INFO)}, "1.3"
         )
-        return Program(native, {path: writer.finish() for path, writer in self._blobs.items()})
+        return Program(native, {path: writer.finish().data for path, writer in self._blobs.items()})
 
 
 def _checked_identifier(name: object, what: str, op: str = "") -> str:

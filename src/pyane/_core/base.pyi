@@ -1,0 +1,49 @@
+"""
+Threads and fp16 conversion.
+"""
+from __future__ import annotations
+import collections.abc
+import numpy
+import numpy.typing
+import typing
+__all__: list[str] = ['available_isas', 'float_to_half', 'half_to_float', 'isa', 'measure_fma_gflops', 'num_threads', 'parallel_for', 'set_isa', 'set_num_threads']
+def available_isas() -> list[str]:
+    """
+    Names of the instruction sets that this CPU has, the best last.
+    """
+def float_to_half(source: numpy.typing.NDArray[numpy.float32], target: numpy.ndarray) -> None:
+    """
+    Converts float32 to float16 (or its bits as uint16), rounding half to even; too large becomes infinity. C-contiguous arrays of equal size that do not overlap.
+    
+    Raises ShapeError for other sizes or dtypes.
+    """
+def half_to_float(source: numpy.ndarray, target: numpy.typing.NDArray[numpy.float32]) -> None:
+    """
+    Converts float16 (or its bits as uint16) to float32, exactly. C-contiguous arrays of equal size that do not overlap.
+    
+    Raises ShapeError for other sizes or dtypes.
+    """
+def isa() -> str:
+    """
+    Instruction set of the hot loops: 'avx512', 'avx2', 'neon' or 'scalar'. PYANE_ISA lowers it. Raises Error when PYANE_ISA is not one that this CPU has.
+    """
+def measure_fma_gflops() -> float:
+    """
+    Ceiling of one thread's fp32 multiply-adds, measured on registers alone, in GFLOP/s. For benchmarks; takes about 50 ms.
+    """
+def num_threads() -> int:
+    """
+    Threads used for evaluation: PYANE_NUM_THREADS, else the physical cores this process may use. Raises Error when PYANE_NUM_THREADS is no such number.
+    """
+def parallel_for(n: typing.SupportsInt | typing.SupportsIndex, body: collections.abc.Callable[[int], None]) -> None:
+    """
+    Calls body(i) for every i in range(n) on the thread pool; for tests. The first exception is raised again here.
+    """
+def set_isa(name: str) -> None:
+    """
+    Chooses the instruction set for what is compiled from now on; for tests. Raises Error when this CPU does not have it.
+    """
+def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Sets the number of threads for evaluation. Raises ShapeError when n < 1.
+    """

@@ -1,0 +1,166 @@
+"""
+Devices, kernels, requests, surfaces.
+"""
+from __future__ import annotations
+import collections.abc
+import numpy
+import typing
+__all__: list[str] = ['Device', 'Kernel', 'Request', 'Surface', 'TensorSpec', 'ane_budget', 'ane_device_info', 'ane_unavailable_reason', 'create_ane', 'create_emulator', 'create_surface', 'emulated_ops', 'evaluate', 'open_surface', 'signature', 'surface_kind', 'wrap_surface']
+class Surface:
+    """
+    Memory shared with a device. Use pyane.Surface.
+    """
+    def array(self, shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], dtype: numpy.dtype[typing.Any], offset: typing.SupportsInt | typing.SupportsIndex) -> numpy.ndarray:
+        """
+        A zero-copy view. Raises ShapeError when it does not fit.
+        """
+    def lock(self, read_only: bool) -> None:
+        """
+        Locks count.
+        """
+    def unlock(self, read_only: bool) -> None:
+        """
+        Undoes one lock of the same mode.
+        """
+    @property
+    def lock_count(self) -> int:
+        """
+        Locks held now.
+        """
+    @property
+    def n_bytes(self) -> int:
+        """
+        Allocated bytes.
+        """
+    @property
+    def native_id(self) -> int:
+        """
+        Linux: the file descriptor, owned by the surface. macOS: the IOSurface id.
+        """
+class TensorSpec:
+    """
+    One input or output of a kernel.
+    """
+    @property
+    def dtype(self) -> numpy.dtype[typing.Any]:
+        """
+        As a numpy.dtype; element types that NumPy lacks as unsigned integers of their bits.
+        """
+    @property
+    def n_bytes(self) -> int:
+        """
+        Packed size.
+        """
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def shape(self) -> tuple:
+        ...
+class Request:
+    """
+    Surfaces bound to a kernel. Use pyane.Request.
+    """
+    def evaluate(self) -> None:
+        """
+        Runs the kernel once, without the GIL. Raises EvaluateError.
+        """
+    @property
+    def device_time_ns(self) -> int | None:
+        """
+        The device's own time for the last evaluate; None if not told.
+        """
+class Kernel:
+    """
+    A compiled function. Use pyane.Kernel.
+    """
+    def bind(self, inputs: collections.abc.Sequence[Surface], outputs: collections.abc.Sequence[Surface]) -> Request:
+        """
+        Binds surfaces in the order of inputs and outputs. Raises ShapeError.
+        """
+    def unload(self) -> None:
+        """
+        Frees what the device holds.
+        """
+    @property
+    def details(self) -> list[tuple[str, str]]:
+        """
+        What the device tells of the kernel: (key, value) pairs.
+        """
+    @property
+    def device_name(self) -> str:
+        ...
+    @property
+    def inputs(self) -> list[TensorSpec]:
+        """
+        In alphabetical order.
+        """
+    @property
+    def is_loaded(self) -> bool:
+        ...
+    @property
+    def outputs(self) -> list[TensorSpec]:
+        """
+        In alphabetical order.
+        """
+    @property
+    def surface_bytes(self) -> int:
+        """
+        Allocation that every surface of a request should have.
+        """
+class Device:
+    """
+    Where programs are compiled. Use pyane.device().
+    """
+    def compile(self, text: str, weights: dict, function: str, source_name: str) -> Kernel:
+        """
+        Compiles MIL text, without the GIL.
+        """
+    @property
+    def name(self) -> str:
+        ...
+def ane_budget() -> dict:
+    """
+    Compilations and loaded programs of this process, and their limits.
+    """
+def ane_device_info() -> typing.Any:
+    """
+    What the framework says of the machine; None where it cannot be loaded.
+    """
+def ane_unavailable_reason() -> str:
+    """
+    Empty when an Apple Neural Engine can be reached from here.
+    """
+def create_ane(qos: typing.SupportsInt | typing.SupportsIndex = 21, perf_stats: bool = False) -> Device:
+    """
+    The Apple Neural Engine. Raises AneUnavailableError.
+    """
+def create_emulator() -> Device:
+    """
+    A new emulator.
+    """
+def create_surface(n_bytes: typing.SupportsInt | typing.SupportsIndex) -> Surface:
+    """
+    A new surface of at least n_bytes, zero-filled.
+    """
+def emulated_ops() -> list[str]:
+    """
+    Names of the operations that the emulator evaluates.
+    """
+def evaluate(requests: collections.abc.Sequence[Request]) -> None:
+    """
+    Evaluates the requests in order without returning to Python.
+    """
+def open_surface(native_id: typing.SupportsInt | typing.SupportsIndex) -> Surface:
+    """
+    The surface behind a file descriptor (Linux; duplicated) or an IOSurface id.
+    """
+def signature(text: str, function: str) -> tuple[list[str], list[str]]:
+    """
+    Names of a function's parameters and results as declared.
+    """
+def wrap_surface(handle: typing.SupportsInt | typing.SupportsIndex) -> Surface:
+    """
+    The surface behind an IOSurfaceRef, given as a number; retained.
+    """
+surface_kind: str = 'memfd'
