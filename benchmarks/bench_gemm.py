@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from pyane._core import base
 
 import pyane
+from pyane._core import base
 
 # Products of a Llama 2 layer at 110M parameters (weights [F, C] times activations [C, S]), its
 # attention (12 heads), a weight gradient, and single-token decoding: batch, m, k, n.

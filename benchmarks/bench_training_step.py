@@ -25,9 +25,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from pyane._core import train as cpu
 
 import pyane
+from pyane._core import train as cpu
 from pyane.llama import PRESETS, Model, Parameters
 
 HERE = Path(__file__).resolve().parent

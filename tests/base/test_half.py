@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pyane._core import base
 
 import pyane
+from pyane._core import base
 
 pytestmark = pytest.mark.usefixtures("isa")
 

@@ -8,9 +8,9 @@ import sys
 import threading
 
 import pytest
-from pyane._core import base
 
 import pyane
+from pyane._core import base
 
 
 @pytest.fixture(autouse=True)

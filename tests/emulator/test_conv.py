@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pyane._core import base
 
 import mil_text
 import pyane
 import reference_matrix as reference
 import tolerance
+from pyane._core import base
 
 # x [N, C, *D], weight [F, C / groups, *K], attributes.
 CASES = {

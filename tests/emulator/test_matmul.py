@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pyane._core import base
 
 import mil_text
 import pyane
 import tolerance
+from pyane._core import base
 
 
 def product(x, y, transpose_x=False, transpose_y=False):

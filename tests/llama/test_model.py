@@ -7,11 +7,11 @@ import math
 
 import numpy as np
 import pytest
-from pyane._core import train as cpu
 
 import llama_golden as golden
 import pyane
 import reference_llama as ref
+from pyane._core import train as cpu
 from pyane.errors import EvaluateError, ShapeError
 from pyane.llama import Config, Model, Parameters
 

@@ -182,9 +182,9 @@ types = st.recursive(
         st.lists(st.none() | st.integers(0, 100), max_size=5),
     ),
     lambda inner: (
-        st.builds(Type.list, inner, st.none() | st.integers(0, 9))
-        | st.builds(Type.dict, inner, inner)
-        | st.lists(inner, max_size=3).map(Type.tuple)
+        st.builds(Type.list_of, inner, st.none() | st.integers(0, 9))
+        | st.builds(Type.dict_of, inner, inner)
+        | st.lists(inner, max_size=3).map(Type.tuple_of)
     ),
     max_leaves=6,
 )

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pyane._core import base, train
 
+from pyane._core import base, train
 from pyane.errors import ShapeError
 
 EPS32 = float(np.finfo(np.float32).eps)
