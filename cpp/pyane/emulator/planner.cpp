@@ -12,7 +12,7 @@
 
 #include "pyane/base/error.h"
 #include "pyane/emulator/arena.h"
-#include "pyane/emulator/fusion.h"
+#include "pyane/emulator/graph.h"
 #include "pyane/emulator/iteration.h"
 #include "pyane/emulator/kernels/copy.h"
 #include "pyane/emulator/kernels/fused.h"
@@ -23,10 +23,6 @@ namespace pyane::emulator {
 namespace {
 
 using mil::OpContext;
-using mil::ValueId;
-
-/// Larger tensors are refused at compile time rather than by the allocator.
-constexpr std::int64_t kMaxTensorBytes = std::int64_t{1} << 40;
 
 std::size_t at(ValueId value) { return static_cast<std::size_t>(value); }
 
@@ -50,13 +46,12 @@ struct Place {
 class Planner {
  public:
   Planner(const mil::VerifiedFunction& function, const PlanOptions& options)
-      : function_(function), options_(options), places_(function.values.size()) {}
+      : function_(function), options_(options), graph_(function), places_(function.values.size()) {}
 
   Plan run() {
     collect_parameters();
-    collect_nodes();
-    groups_ = fuse(nodes_, function_, options_.optimizes);
-    if (options_.optimizes) choose_homes();
+    groups_ = fuse(graph_.nodes, function_, options_.optimizes);
+    if (options_.optimizes) home_ = choose_homes(graph_);
     for (const NodeGroup& group : groups_) emit(group);
     for (const ValueId value : function_.outputs) {
       const Place target = output_place(value);
@@ -67,40 +62,6 @@ class Planner {
   }
 
  private:
-  // ---- Types
-
-  const mil::VerifiedValue& value_of(ValueId value) const { return function_.values[at(value)]; }
-
-  std::string describe(ValueId value) const {
-    const mil::VerifiedValue& known = value_of(value);
-    return (known.name.empty() ? std::string("a literal") : "'" + known.name + "'") + " of type " +
-           to_string(known.type);
-  }
-
-  /// @throws CompileError  for what cannot be stored.
-  TensorLayout layout_of(ValueId value) const {
-    const mil::Type& type = value_of(value).type;
-    const std::string where =
-        std::string(function_.source_name) + ": the emulator cannot store " + describe(value);
-    if (!type.is_tensor() || type.dtype == DType::kString) {
-      throw CompileError(where + ": tensors of numbers and bools only");
-    }
-    if (dtype_info(type.dtype).bits < 8) {
-      throw CompileError(where + ": element types of less than 8 bits are for constants only");
-    }
-    if (type.dims.size() > static_cast<std::size_t>(kMaxRank)) {
-      throw CompileError(where + ": at most " + std::to_string(kMaxRank) + " dimensions");
-    }
-    const std::optional<std::int64_t> count = element_count(type.dims);
-    if (!count) {
-      throw CompileError(where + ": every dimension must be known at compile time");
-    }
-    if (*count > kMaxTensorBytes / static_cast<std::int64_t>(dtype_size(type.dtype))) {
-      throw CompileError(where + ": it is too large");
-    }
-    return TensorLayout::contiguous(type.dtype, type.dims);
-  }
-
   static std::size_t n_bytes_of(const TensorLayout& layout) {
     return static_cast<std::size_t>(layout.count()) * layout.element_bytes();
   }
@@ -110,13 +71,15 @@ class Planner {
   std::vector<TensorSpec> specs_of(const std::vector<ValueId>& values,
                                    std::map<ValueId, std::uint32_t>& indices) const {
     std::vector<ValueId> sorted = values;
-    std::sort(sorted.begin(), sorted.end(),
-              [&](ValueId a, ValueId b) { return value_of(a).name < value_of(b).name; });
+    std::sort(sorted.begin(), sorted.end(), [&](ValueId a, ValueId b) {
+      return graph_.value_of(a).name < graph_.value_of(b).name;
+    });
     std::vector<TensorSpec> specs;
     for (const ValueId value : sorted) {
-      const TensorLayout layout = layout_of(value);
+      const TensorLayout layout = graph_.layout_of(value);
       indices[value] = static_cast<std::uint32_t>(specs.size());
-      specs.push_back({value_of(value).name, layout.dtype, layout.shape(), n_bytes_of(layout)});
+      specs.push_back(
+          {graph_.value_of(value).name, layout.dtype, layout.shape(), n_bytes_of(layout)});
     }
     return specs;
   }
@@ -126,7 +89,7 @@ class Planner {
     plan_.inputs = specs_of(function_.parameters, inputs);
     plan_.outputs = specs_of(function_.outputs, output_index_);
     for (const auto& [value, index] : inputs) {
-      const TensorLayout layout = layout_of(value);
+      const TensorLayout layout = graph_.layout_of(value);
       places_[at(value)] =
           Place{add_buffer(
                     {.base = Address::Base::kInput, .index = index, .n_bytes = n_bytes_of(layout)}),
@@ -135,119 +98,7 @@ class Planner {
     for (const auto& [value, index] : output_index_) {
       output_buffer_[value] = add_buffer({.base = Address::Base::kOutput,
                                           .index = index,
-                                          .n_bytes = n_bytes_of(layout_of(value))});
-    }
-  }
-
-  // ---- Operations
-
-  void collect_nodes() {
-    // Only what the outputs need, found backwards.
-    std::vector<bool> is_needed(function_.values.size(), false);
-    for (const ValueId value : function_.outputs) is_needed[at(value)] = true;
-    std::vector<const mil::VerifiedOperation*> needed;
-    for (auto i = function_.operations.rbegin(); i != function_.operations.rend(); ++i) {
-      require_kernel(*i);
-      const bool is_used = std::any_of(i->outputs.begin(), i->outputs.end(),
-                                       [&](ValueId value) { return is_needed[at(value)]; });
-      if (!is_used) continue;
-      needed.push_back(&*i);
-      for (const ValueId value : operands_of(*i)) {
-        if (value >= 0) is_needed[at(value)] = true;
-      }
-    }
-    for (auto i = needed.rbegin(); i != needed.rend(); ++i) {
-      const mil::VerifiedOperation& operation = **i;
-      const std::size_t node = nodes_.size();
-      nodes_.push_back({.operation = &operation,
-                        .record = find_kernel(operation.record->name),
-                        .inputs = operands_of(operation),
-                        .outputs = operation.outputs});
-      for (const ValueId value : operation.outputs) producer_[value] = node;
-      for (const ValueId value : nodes_.back().inputs) {
-        if (value >= 0) consumers_[value].push_back(node);
-      }
-    }
-  }
-
-  void require_kernel(const mil::VerifiedOperation& operation) const {
-    if (find_kernel(operation.record->name) != nullptr) return;
-    const mil::Location& place = operation.operation->location;
-    std::string text;
-    if (place.line > 0) {
-      text = std::string(function_.source_name) + ":" + std::to_string(place.line) + ":" +
-             std::to_string(place.column) + ": ";
-    }
-    throw UnsupportedOpError(text + operation.record->name + " '" +
-                                 operation.operation->display_name() +
-                                 "': the emulator does not evaluate this operation",
-                             operation.record->name, place.line, place.column);
-  }
-
-  static std::vector<ValueId> operands_of(const mil::VerifiedOperation& operation) {
-    std::vector<ValueId> values;
-    for (const std::string_view name : find_kernel(operation.record->name)->operands) {
-      const auto found = std::find_if(operation.inputs.begin(), operation.inputs.end(),
-                                      [&](const auto& input) { return input.spec->name == name; });
-      if (found == operation.inputs.end()) {
-        values.push_back(-1);
-      } else {
-        values.insert(values.end(), found->values.begin(), found->values.end());
-      }
-    }
-    return values;
-  }
-
-  OpContext context(std::size_t node) const { return function_.context(*nodes_[node].operation); }
-
-  // ---- Homes: values whose memory is part of a later value's
-
-  bool is_output(ValueId value) const { return output_index_.count(value) != 0; }
-
-  bool can_have_home(ValueId value) const {
-    return producer_.count(value) != 0 && !is_output(value) && home_.count(value) == 0;
-  }
-
-  static bool is_invertible_view(const Node& node) {
-    static constexpr std::array kNames = {"expand_dims", "flatten2d", "identity",
-                                          "reshape",     "squeeze",   "transpose"};
-    return std::find(kNames.begin(), kNames.end(), node.record->op) != kNames.end();
-  }
-
-  /// A transposed result that is reshaped next should be the contiguous one, if its producer can
-  /// write across.
-  bool wants_contiguous(std::size_t node) const {
-    if (nodes_[node].record->op != "transpose") return false;
-    const ValueId x = nodes_[node].inputs[0];
-    const auto producer = producer_.find(x);
-    if (producer == producer_.end() || !nodes_[producer->second].record->strided_outputs) {
-      return false;
-    }
-    const ValueId result = nodes_[node].outputs[0];
-    const auto found = consumers_.find(result);
-    if (found == consumers_.end()) return false;
-    const auto view =
-        nodes_[node].record->view(context(node), layout_of(x), 0, value_of(result).type.dims);
-    return std::any_of(found->second.begin(), found->second.end(), [&](std::size_t consumer) {
-      return nodes_[consumer].record->op == "reshape" && view &&
-             !reshaped(view->layout, value_of(nodes_[consumer].outputs[0]).type.dims);
-    });
-  }
-
-  void choose_homes() {
-    for (std::size_t node = nodes_.size(); node-- > 0;) {
-      const Node& known = nodes_[node];
-      if (known.record->place != nullptr) {
-        for (std::size_t i = 0; i < known.inputs.size(); ++i) {
-          if (can_have_home(known.inputs[i])) home_[known.inputs[i]] = {node, i};
-        }
-      } else if (known.record->view != nullptr && is_invertible_view(known)) {
-        const ValueId result = known.outputs[0];
-        const bool has_place = is_output(result) || home_.count(result) != 0;
-        if ((has_place || wants_contiguous(node)) && can_have_home(known.inputs[0])) {
-          home_[known.inputs[0]] = {node, 0};
-        }
-      }
+                                          .n_bytes = n_bytes_of(graph_.layout_of(value))});
     }
   }
 
@@ -262,13 +113,15 @@ class Planner {
     return {add_buffer({.n_bytes = n_bytes_of(layout)}), 0, layout};
   }
 
-  Place output_place(ValueId value) { return {output_buffer_.at(value), 0, layout_of(value)}; }
+  Place output_place(ValueId value) {
+    return {output_buffer_.at(value), 0, graph_.layout_of(value)};
+  }
 
   /// Where the producer of `value` writes it.
   Place target_of(ValueId value) {
     std::optional<Place>& place = places_[at(value)];
     if (place) return *place;
-    if (is_output(value)) {
+    if (graph_.is_output(value)) {
       place = output_place(value);
       return *place;
     }
@@ -280,19 +133,14 @@ class Planner {
         return *place;
       }
     }
-    place = fresh(layout_of(value));
+    place = fresh(graph_.layout_of(value));
     return *place;
   }
 
-  struct Home {
-    std::size_t node = 0;
-    std::size_t input = 0;
-  };
-
   std::optional<Place> inside_home(ValueId value, const Home& home) {
-    const Node& node = nodes_[home.node];
+    const Node& node = graph_.nodes[home.node];
     const Place whole = target_of(node.outputs[0]);
-    const OpContext op = context(home.node);
+    const OpContext op = graph_.context(home.node);
     if (node.record->place != nullptr) {
       const SubTensor part = node.record->place(op, whole.layout, home.input);
       return Place{whole.buffer, whole.offset + part.offset, part.layout};
@@ -308,7 +156,8 @@ class Planner {
       }
       return place;
     }
-    const std::optional<TensorLayout> layout = reshaped(whole.layout, value_of(value).type.dims);
+    const std::optional<TensorLayout> layout =
+        reshaped(whole.layout, graph_.value_of(value).type.dims);
     if (!layout) return std::nullopt;
     return Place{whole.buffer, whole.offset, *layout};
   }
@@ -332,15 +181,15 @@ class Planner {
   }
 
   Place constant_place(ValueId value) {
-    const mil::Constant& constant = *value_of(value).constant;
-    const TensorLayout layout = layout_of(value);
+    const mil::Constant& constant = *graph_.value_of(value).constant;
+    const TensorLayout layout = graph_.layout_of(value);
     const std::byte* data = constant.data.data();
     if (reinterpret_cast<std::uintptr_t>(data) % layout.element_bytes() != 0) {
       std::byte* copy = own(constant.data.size());
       std::memcpy(copy, data, constant.data.size());
       data = copy;
     } else {
-      constant_owner_[buffers_.size()] = value_of(value).constant;
+      constant_owner_[buffers_.size()] = graph_.value_of(value).constant;
     }
     return {
         add_buffer(
@@ -440,7 +289,7 @@ class Planner {
   }
 
   void emit(const NodeGroup& group) {
-    const KernelRecord& record = *nodes_[group[0]].record;
+    const KernelRecord& record = *graph_.nodes[group[0]].record;
     if (record.tile != nullptr) {
       emit_fused(group);
     } else if (record.place != nullptr) {
@@ -451,18 +300,18 @@ class Planner {
   }
 
   bool has_fixed_place(ValueId value) const {
-    return is_output(value) || home_.count(value) != 0 || places_[at(value)].has_value();
+    return graph_.is_output(value) || home_.count(value) != 0 || places_[at(value)].has_value();
   }
 
   /// false: the operation is no view of its operand; it has a prepared step instead.
   bool emit_view(std::size_t index) {
-    const Node& node = nodes_[index];
-    const OpContext op = context(index);
+    const Node& node = graph_.nodes[index];
+    const OpContext op = graph_.context(index);
     if (is_at_home(node.inputs[0], index, 0)) return true;
     Place x = place_of(node.inputs[0]);
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
       const ValueId result = node.outputs[i];
-      const Shape& dims = layout_of(result).shape();
+      const Shape& dims = graph_.layout_of(result).shape();
       std::optional<SubTensor> view = node.record->view(op, x.layout, i, dims);
       if (!view) {
         if (node.record->prepare != nullptr) return false;
@@ -481,8 +330,8 @@ class Planner {
   }
 
   void emit_place(std::size_t index) {
-    const Node& node = nodes_[index];
-    const OpContext op = context(index);
+    const Node& node = graph_.nodes[index];
+    const OpContext op = graph_.context(index);
     const Place whole = target_of(node.outputs[0]);
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       if (is_at_home(node.inputs[i], index, i)) continue;
@@ -500,8 +349,8 @@ class Planner {
   }
 
   void emit_prepared(std::size_t index) {
-    const Node& node = nodes_[index];
-    const OpContext op = context(index);
+    const Node& node = graph_.nodes[index];
+    const OpContext op = graph_.context(index);
     Inputs inputs;
     std::vector<TensorView> input_views;
     for (const ValueId value : node.inputs) {
@@ -522,13 +371,13 @@ class Planner {
     for (const ValueId value : node.outputs) {
       Place target;
       if (is_folded) {
-        target.layout = layout_of(value);
+        target.layout = graph_.layout_of(value);
       } else {
         target = target_of(value);
       }
       targets.push_back(target);
       if (!node.record->strided_outputs && !target.layout.is_contiguous()) {
-        target = fresh(layout_of(value));
+        target = fresh(graph_.layout_of(value));
       }
       written.push_back(target);
       TensorView view;
@@ -547,24 +396,24 @@ class Planner {
   /// Evaluates a step of constants at compile time.
   void keep(const Step& step, const Inputs& inputs, const std::vector<ValueId>& outputs) {
     std::vector<TensorLayout> layouts;
-    for (const ValueId value : outputs) layouts.push_back(layout_of(value));
+    for (const ValueId value : outputs) layouts.push_back(graph_.layout_of(value));
     const std::vector<Place> places = fold(step, inputs, layouts);
     for (std::size_t i = 0; i < outputs.size(); ++i) places_[at(outputs[i])] = places[i];
   }
 
   void emit_fused(const NodeGroup& group) {
-    const Shape dims = layout_of(nodes_[group[0]].outputs[0]).shape();
+    const Shape dims = graph_.layout_of(graph_.nodes[group[0]].outputs[0]).shape();
     FusedChain chain;
     Inputs inputs;
     std::map<std::pair<ValueId, bool>, std::size_t> number;  // By value and whether per channel.
     // Inputs first: values are numbered behind them.
     const auto is_inside = [&](ValueId value) {
-      const auto found = producer_.find(value);
-      return found != producer_.end() &&
+      const auto found = graph_.producer.find(value);
+      return found != graph_.producer.end() &&
              std::find(group.begin(), group.end(), found->second) != group.end();
     };
     for (const std::size_t member : group) {
-      const Node& node = nodes_[member];
+      const Node& node = graph_.nodes[member];
       for (std::size_t i = 0; i < node.inputs.size(); ++i) {
         const ValueId value = node.inputs[i];
         const bool is_channel = node.record->channel_operands && i > 0;
@@ -580,12 +429,12 @@ class Planner {
     }
     std::vector<ValueId> stored;
     for (const std::size_t member : group) {
-      const Node& node = nodes_[member];
+      const Node& node = graph_.nodes[member];
       const ValueId result = node.outputs[0];
       require_tile_dtype(result);
-      FusedOperation operation{.node = node.record->tile(context(member)),
+      FusedOperation operation{.node = node.record->tile(graph_.context(member)),
                                .operands = {},
-                               .dtype = value_of(result).type.dtype};
+                               .dtype = graph_.value_of(result).type.dtype};
       for (std::size_t i = 0; i < node.inputs.size(); ++i) {
         const bool is_channel = node.record->channel_operands && i > 0;
         operation.operands.push_back(
@@ -593,11 +442,12 @@ class Planner {
       }
       number[{result, false}] = chain.inputs.size() + chain.operations.size();
       chain.operations.push_back(std::move(operation));
-      if (is_output(result) || is_read_outside(result, group)) stored.push_back(result);
+      if (graph_.is_output(result) || graph_.is_read_outside(result, group))
+        stored.push_back(result);
     }
     for (const ValueId value : stored) chain.outputs.push_back(number.at({value, false}));
     if (folds(inputs, stored)) {
-      for (const ValueId value : stored) chain.output_layouts.push_back(layout_of(value));
+      for (const ValueId value : stored) chain.output_layouts.push_back(graph_.layout_of(value));
       return keep(*make_fused(std::move(chain)), inputs, stored);
     }
     std::vector<Place> outputs;
@@ -609,7 +459,7 @@ class Planner {
   }
 
   void require_tile_dtype(ValueId value) const {
-    switch (value_of(value).type.dtype) {
+    switch (graph_.value_of(value).type.dtype) {
       case DType::kFp16:
       case DType::kFp32:
       case DType::kBool:
@@ -621,16 +471,8 @@ class Planner {
         return;
       default:
         throw CompileError(std::string(function_.source_name) +
-                           ": the emulator does no arithmetic on " + describe(value));
+                           ": the emulator does no arithmetic on " + graph_.describe(value));
     }
-  }
-
-  bool is_read_outside(ValueId value, const NodeGroup& group) const {
-    const auto found = consumers_.find(value);
-    return found != consumers_.end() &&
-           std::any_of(found->second.begin(), found->second.end(), [&](std::size_t consumer) {
-             return std::find(group.begin(), group.end(), consumer) == group.end();
-           });
   }
 
   /// A vector [C] as [1, C, 1, ...].
@@ -709,10 +551,8 @@ class Planner {
   const mil::VerifiedFunction& function_;
   PlanOptions options_;
   Plan plan_;
-  std::vector<Node> nodes_;
+  Graph graph_;
   std::vector<NodeGroup> groups_;
-  std::unordered_map<ValueId, std::size_t> producer_;
-  std::unordered_map<ValueId, std::vector<std::size_t>> consumers_;
   std::map<ValueId, std::uint32_t> output_index_;
   std::unordered_map<ValueId, std::size_t> output_buffer_;
   std::unordered_map<ValueId, Home> home_;
