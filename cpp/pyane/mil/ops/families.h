@@ -78,8 +78,8 @@ inline std::vector<Type> one(DType dtype, Shape dims) {
   return {Type::tensor(dtype, std::move(dims))};
 }
 
-/// Product with unknown dimensions kept unknown; INT64_MAX, which the verifier refuses, for one that
-/// does not fit.
+/// Product with unknown dimensions kept unknown; INT64_MAX, which the verifier refuses, for one
+/// that does not fit.
 std::int64_t multiply(std::int64_t dim, std::int64_t factor);
 
 /// Whether two dimensions may be the same.
