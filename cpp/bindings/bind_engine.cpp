@@ -179,7 +179,7 @@ void bind_surface(py::module_& engine) {
         return pyane::wrap_surface(reinterpret_cast<void*>(handle));  // NOLINT: an address it is
       },
       py::arg("handle"), "The surface behind an IOSurfaceRef, given as a number; retained.");
-  engine.attr("surface_kind") = pyane::surface_kind();
+  engine.def("surface_kind", &pyane::surface_kind, "What surfaces are here: iosurface or memfd.");
 }
 
 void bind_ane(py::module_& engine) {

@@ -79,7 +79,7 @@ class Surface:
 
     def fileno(self) -> int:
         """The memory's file descriptor, owned by the surface. Linux only."""
-        if _engine.surface_kind != "memfd":
+        if _engine.surface_kind() != "memfd":
             msg = "Surface.fileno: an IOSurface has no file descriptor; pass native_id instead"
             raise OSError(msg)
         return self.native_id

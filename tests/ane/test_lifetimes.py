@@ -136,9 +136,10 @@ def test_unload_waits_for_a_slow_evaluate(fake: Any, device: pyane.Device) -> No
     fake.set_delay_ms(0, 100)
     thread = threading.Thread(target=kernel.evaluate)
     thread.start()
-    while fake.last_qos() == -1:  # not begun
+    while fake.evaluate_calls() == 0:
         pass
     kernel.unload()
+    assert fake.evaluations() == 1
     thread.join()
     with pytest.raises(pyane.EvaluateError, match="unloaded"):
         kernel.evaluate()

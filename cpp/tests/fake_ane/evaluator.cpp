@@ -52,9 +52,10 @@ std::shared_ptr<Program> compile_folder(const std::string& folder, const std::st
         return nullptr;
       }
       const auto owner = std::make_shared<const std::string>(std::move(*bytes));
-      model.weights.emplace(path, pyane::mil::SharedBytes{
-                                      .owner = owner,
-                                      .bytes = std::as_bytes(std::span(owner->data(), owner->size()))});
+      model.weights.emplace(
+          path,
+          pyane::mil::SharedBytes{.owner = owner,
+                                  .bytes = std::as_bytes(std::span(owner->data(), owner->size()))});
     }
     return std::make_shared<Program>(pyane::emulator::create_device()->compile(model, {}));
   } catch (const std::exception& e) {

@@ -25,8 +25,8 @@ class Program {
   std::shared_ptr<pyane::Kernel> kernel_;
 };
 
-/// Compiles what is in `folder`: model.mil, and the weight files named by `weight_paths` as the text
-/// names them ("@model_path/..."). nullptr with a reason when it cannot.
+/// Compiles what is in `folder`: model.mil, and the weight files named by `weight_paths` as the
+/// text names them ("@model_path/..."). nullptr with a reason when it cannot.
 std::shared_ptr<Program> compile_folder(const std::string& folder, const std::string& text,
                                         const std::vector<std::string>& weight_paths,
                                         std::string* reason) noexcept;

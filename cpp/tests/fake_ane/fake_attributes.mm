@@ -59,7 +59,11 @@ NSDictionary* fake_ane_attributes(const fake_ane::Program& program) {
   if (kind == kFakeAneAttributesStrange) {
     return @{
       @"ANEFModelDescription" : @[ @1 ],
-      @"NetworkStatusList" : @[ @{@"LiveInputList" : @"x", @"LiveOutputList" : @[]}, @"y" ],
+      @"NetworkStatusList" : @[
+        @{@"LiveInputList" : @"x",
+          @"LiveOutputList" : @[]},
+        @"y"
+      ],
     };
   }
   const std::vector<pyane::TensorSpec> inputs = in_engine_order(program.inputs());

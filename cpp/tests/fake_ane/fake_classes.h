@@ -20,9 +20,7 @@ NSError* fake_ane_error(NSString* domain, NSInteger code, NSString* text,
   NSData* text_;
   NSDictionary* weights_;
 }
-+ (id)modelWithMILText:(NSData*)text
-               weights:(NSDictionary*)weights
-          optionsPlist:(NSData*)options;
++ (id)modelWithMILText:(NSData*)text weights:(NSDictionary*)weights optionsPlist:(NSData*)options;
 - (NSData*)text;
 - (NSDictionary*)weights;
 - (NSString*)hexStringIdentifier;

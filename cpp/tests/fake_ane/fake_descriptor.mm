@@ -50,9 +50,7 @@ void check_weights(NSDictionary* weights) {
 
 @implementation _ANEInMemoryModelDescriptor
 
-+ (id)modelWithMILText:(NSData*)text
-               weights:(NSDictionary*)weights
-          optionsPlist:(NSData*)options {
++ (id)modelWithMILText:(NSData*)text weights:(NSDictionary*)weights optionsPlist:(NSData*)options {
   static_cast<void>(options);
   if (![text isKindOfClass:[NSData class]]) {
     [NSException raise:NSInvalidArgumentException
@@ -95,7 +93,8 @@ void check_weights(NSDictionary* weights) {
     names.add([key dataUsingEncoding:NSUTF8StringEncoding]);
     data.add([[weights_ objectForKey:key] objectForKey:@"data"]);
   }
-  return [NSString stringWithFormat:@"%016llX_%016llX_%016llX", text.value, names.value, data.value];
+  return
+      [NSString stringWithFormat:@"%016llX_%016llX_%016llX", text.value, names.value, data.value];
 }
 
 @end

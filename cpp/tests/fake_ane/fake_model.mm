@@ -125,6 +125,7 @@ void check_options(id options) {
                   error:(NSError**)error {
   check_options(options);
   state().last_qos = qos;
+  state().evaluate_calls += 1;
   fake_ane::delay(state().evaluate_delay_ms);
   if (state().evaluate_exception.due()) {
     [NSException raise:NSInternalInconsistencyException format:@"asked to by the test"];

@@ -51,6 +51,7 @@ void fake_ane_reset(void) {
   s.compiles = 0;
   s.loads = 0;
   s.evaluations = 0;
+  s.evaluate_calls = 0;
   s.overlaps = 0;
   s.last_qos = -1;
   fake_ane::set_default_limits(s);
@@ -66,6 +67,7 @@ std::int64_t fake_ane_loaded_programs(void) { return state().loaded_programs; }
 std::int64_t fake_ane_compiles(void) { return state().compiles; }
 std::int64_t fake_ane_loads(void) { return state().loads; }
 std::int64_t fake_ane_evaluations(void) { return state().evaluations; }
+std::int64_t fake_ane_evaluate_calls(void) { return state().evaluate_calls; }
 std::int64_t fake_ane_overlaps(void) { return state().overlaps; }
 std::int64_t fake_ane_last_qos(void) { return state().last_qos; }
 

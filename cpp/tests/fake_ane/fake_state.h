@@ -29,6 +29,7 @@ struct State {
   std::atomic<std::int64_t> compiles{0};
   std::atomic<std::int64_t> loads{0};
   std::atomic<std::int64_t> evaluations{0};
+  std::atomic<std::int64_t> evaluate_calls{0};
   std::atomic<std::int64_t> overlaps{0};
   std::atomic<std::int64_t> last_qos{-1};
 

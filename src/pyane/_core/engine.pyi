@@ -159,8 +159,11 @@ def signature(text: str, function: str) -> tuple[list[str], list[str]]:
     """
     Names of a function's parameters and results as declared.
     """
+def surface_kind() -> str:
+    """
+    What surfaces are here: iosurface or memfd.
+    """
 def wrap_surface(handle: typing.SupportsInt | typing.SupportsIndex) -> Surface:
     """
     The surface behind an IOSurfaceRef, given as a number; retained.
     """
-surface_kind: str = 'memfd'

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ConfigError, Error
-from . import generate, info, train
+from . import doctor, generate, info, train
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -42,7 +42,7 @@ def _add(command: Callable[..., None]) -> None:
     app.command()(run)
 
 
-for _command in (train.train, generate.generate, info.info):
+for _command in (train.train, generate.generate, info.info, doctor.doctor):
     _add(_command)
 
 
@@ -70,6 +70,7 @@ def _pyane(
       pyane train                     train a small Llama 2 on built-in stories, in about a minute
       pyane generate runs/...         let it tell a story
       pyane info                      what this machine offers
+      pyane doctor                    try its device, program by program
     """  # noqa: D301  (\b keeps the lines of the example apart)
 
 

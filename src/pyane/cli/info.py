@@ -32,17 +32,43 @@ def info(
 def collect() -> dict[str, Any]:
     """Facts by name, in the order they are shown."""
     import platform
+    from dataclasses import asdict
     from importlib import metadata
 
     import pyane
 
+    from .. import ane
+
     packages = ("numpy", "sentencepiece", "matplotlib", "rich", "typer")
     return {
         "pyane": pyane.__version__,
-        "device": pyane.device().name,
+        "device": _device(),
+        "engine": _engine(),
+        "limits": asdict(ane.budget()),
         "threads": pyane.num_threads(),
         "instruction set": pyane._core.base.isa(),
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "macOS": platform.mac_ver()[0] or "no",
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in packages},
+    }
+
+
+def _device() -> str:
+    import pyane
+
+    try:
+        return pyane.device().name
+    except (pyane.Error, ValueError) as e:
+        return f"none: {e}"  # PYANE_DEVICE asks for what there is not; the facts are wanted all the same
+
+
+def _engine() -> dict[str, Any]:
+    from .. import ane
+
+    reason = ane.unavailable_reason()
+    facts = ane.device_info()
+    return {
+        **({"unavailable": reason} if reason else {}),
+        **(facts.asdict() if facts else {}),
     }
