@@ -176,6 +176,22 @@ def test_conv_transpose(case, is_constant, rng):
     check(result, reference.conv_transpose, x, weight, bias, n_terms, attributes)
 
 
+@pytest.mark.parametrize("reach", [(2**22, 2**21, 2**21), (2**31 - 1,) * 3])
+def test_padding_beyond_all_memory(reach):
+    """Few results, as strides are as large: only the padded image is too large, 2**64 and more."""
+    one = np.ones((1, 1, 1, 1, 1), np.float16)
+    attributes = {
+        "pad_type": "custom",
+        "pad": [pad for r in reach for pad in (0, r - 1)],
+        "strides": [r - 1 for r in reach],
+    }
+    text = mil_text.single(
+        "conv", {"x": one, "weight": one}, one.dtype, (1, 1, 2, 2, 2), **attributes
+    )
+    with pytest.raises(pyane.CompileError, match=r"conv 'result': .* x with its padding"):
+        pyane.device("emulator").compile(text)
+
+
 @pytest.mark.parametrize(
     "case", ["same", "strides", "dilations", "groups", "depthwise", "3d", "1d"]
 )

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "pyane/base/error.h"
 #include "pyane/base/thread_pool.h"
 #include "pyane/emulator/kernels/gemm.h"
 #include "pyane/emulator/kernels/registry.h"
@@ -22,6 +23,8 @@ namespace pyane::emulator {
 namespace {
 
 constexpr std::size_t kMaxSpatial = 3;
+/// As of any tensor (planner).
+constexpr double kMaxPaddedBytes = static_cast<double>(std::int64_t{1} << 40);
 
 /// Where elements of one spatial dimension go in the padded image: i -> lead + i * step, dropped
 /// when outside [0, size).
@@ -160,6 +163,19 @@ struct Window {
   Spread spread;
 };
 
+/// Large strides make small results of large paddings, so the verifier's bounds do not hold here.
+/// @throws CompileError  for a padded image whose bytes do not fit kMaxPaddedBytes.
+void require_size(const mil::OpContext& op, const PaddedCopy& padding, std::size_t element_bytes) {
+  // Not in integers, which would overflow.
+  double bytes = static_cast<double>(padding.images) * static_cast<double>(padding.channels) *
+                 static_cast<double>(element_bytes);
+  for (const Spread& spread : padding.spreads) bytes *= static_cast<double>(spread.size);
+  if (bytes <= kMaxPaddedBytes) return;
+  throw CompileError(op.record().name + " '" + op.operation().display_name() +
+                     "': the emulator cannot hold x with its padding, which takes about " +
+                     std::to_string(bytes / 1e9) + " GB");
+}
+
 /// @param out_channel_dim  Dimension of the weight that counts output channels: 0, or 1 for
 ///   conv_transpose, whose kernel is also read backwards.
 std::unique_ptr<Step> prepare(const PrepareContext& context, const std::vector<Window>& windows,
@@ -185,6 +201,7 @@ std::unique_ptr<Step> prepare(const PrepareContext& context, const std::vector<W
     padding.spreads[kMaxSpatial - windows.size() + i] = s;
   }
   if (is_padded) {
+    require_size(context.op, padding, x.element_bytes());
     Shape shape = {x.dim(0), x.dim(1)};
     for (const Window& window : windows) shape.push_back(window.spread.size);
     image = TensorLayout::contiguous(x.dtype, shape);
