@@ -69,13 +69,12 @@ py::array surface_array(const std::shared_ptr<pyane::Surface>& surface,
     throw pyane::ShapeError("Surface.array: offset must be a multiple of " + std::to_string(item) +
                             " from 0 on, got " + std::to_string(offset));
   }
-  bool fits = room >= 0;
+  bool fits = room > 0;  // Also for a scalar, which has no dimension to check.
   for (const py::ssize_t dim : shape) {
     if (dim < 0) {
       throw pyane::ShapeError("Surface.array: shape must not be negative, got " +
                               text_of(py::cast(shape)));
     }
-    fits = fits && (dim == 0 || room / dim > 0 || room == 0);
     room = dim == 0 ? room : room / dim;
     fits = fits && room > 0;
   }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +99,7 @@ class Surface:
         Raises:
             ShapeError: The array does not fit into the surface.
         """
-        dims = [shape] if isinstance(shape, int) else [int(dim) for dim in shape]
+        dims = list(map(operator.index, shape if isinstance(shape, Iterable) else [shape]))
         array: np.ndarray[Any, np.dtype[Any]] = self._native.array(dims, np.dtype(dtype), offset)
         return array
 

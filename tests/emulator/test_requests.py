@@ -371,6 +371,7 @@ class TestSurface:
         with surface.lock(), surface.lock(read_only=True):
             assert surface.lock_count == 2
         assert surface.lock_count == 0
+            ((), np.float16, n),
         with pytest.raises(RuntimeError), surface.lock():
             raise RuntimeError
         assert surface.lock_count == 0
@@ -382,6 +383,12 @@ class TestSurface:
         del surface
         gc.collect()
         others = [pyane.Surface(100) for _ in range(8)]
+        with pytest.raises(TypeError, match="float"):
+            surface.array((2.5,))
+
+    def test_array_of_numpys_integers(self):
+        assert pyane.Surface(1).array(np.int64(3)).shape == (3,)
+        assert pyane.Surface(1).array(np.array([2, 3])).shape == (2, 3)
         np.testing.assert_array_equal(array, np.full(10, 7))
         del others
 
