@@ -62,6 +62,31 @@ def test_kernel_on_a_surface_of_another():
     np.testing.assert_array_equal(y.array((4,)), [2, 3, 4, 5])
 
 
+def test_the_same_memory_at_two_addresses():
+    """A surface opened again is treated as the one it is: outputs wait, two outputs clash."""
+    kind = "tensor<fp16, [64, 64]>"
+    text = f"""program(1.3)
+[buildInfo = dict<string, string>({{}})]
+{{
+    func main<ios18>({kind} x) {{
+        tensor<int32, [2]> perm = const()[name = string("perm"), val = tensor<int32, [2]>([1, 0])];
+        {kind} y = transpose(perm = perm, x = x)[name = string("y")];
+        {kind} z = relu(x = x)[name = string("z")];
+    }} -> (y, z);
+}}
+"""
+    kernel = pyane.device("emulator").compile(text)
+    x, z = pyane.Surface(kernel.surface_bytes), pyane.Surface(kernel.surface_bytes)
+    again = pyane.Surface.open(x.native_id)
+    values = np.arange(-2048, 2048).reshape(64, 64).astype(np.float16)
+    x.array((64, 64))[...] = values
+    kernel.bind({"x": x}, {"y": again, "z": z}).evaluate()
+    np.testing.assert_array_equal(x.array((64, 64)), values.T)
+    np.testing.assert_array_equal(z.array((64, 64)), np.maximum(values, 0))
+    with pytest.raises(pyane.ShapeError, match="outputs 'y' and 'z' must have surfaces of their"):
+        kernel.bind({"x": z}, {"y": again, "z": x})
+
+
 def test_memory_outlives_the_surface_that_made_it():
     first = pyane.Surface(1)
     first.array((3,), np.uint8)[...] = [1, 2, 3]

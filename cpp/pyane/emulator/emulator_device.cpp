@@ -36,10 +36,6 @@ struct Loaded {
   throw EvaluateError("kernel '" + loaded.function + "' has been unloaded; compile it again", 0);
 }
 
-bool overlap(const Surface& a, const Surface& b) {
-  return a.data() < b.data() + b.n_bytes() && b.data() < a.data() + a.n_bytes();
-}
-
 class EmulatorRequest final : public Request {
  public:
   EmulatorRequest(std::shared_ptr<Loaded> loaded, std::shared_ptr<const Plan> plan,
@@ -55,7 +51,7 @@ class EmulatorRequest final : public Request {
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
       // An output in an input's memory is written at the very end, when nothing reads it any more.
       const bool is_shared = std::any_of(inputs_.begin(), inputs_.end(), [&](const auto& input) {
-        return overlap(*input, *outputs_[i]);
+        return input->shares_memory_with(*outputs_[i]);
       });
       if (is_shared) {
         staged_.push_back({i, std::vector<std::byte>(plan->outputs[i].n_bytes)});
@@ -124,7 +120,7 @@ class EmulatorKernel final : public Kernel {
     check("output", outputs_, outputs);
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       for (std::size_t j = 0; j < i; ++j) {
-        if (overlap(*outputs[i], *outputs[j])) {
+        if (outputs[i]->shares_memory_with(*outputs[j])) {
           throw ShapeError("bind: outputs '" + outputs_[j].name + "' and '" + outputs_[i].name +
                            "' must have surfaces of their own, got one for both");
         }

@@ -35,6 +35,11 @@ class Surface {
   virtual std::int64_t native_id() const = 0;
   /// macOS: the IOSurfaceRef; elsewhere nullptr.
   virtual void* native_handle() const = 0;
+  /// Whether writing one changes the other: the same memory, though perhaps at two addresses, as
+  /// when a surface has been opened again from its native_id.
+  virtual bool shares_memory_with(const Surface& other) const {
+    return data() < other.data() + other.n_bytes() && other.data() < data() + n_bytes();
+  }
 
  protected:
   Surface() = default;

@@ -46,8 +46,8 @@ class Descriptor {
 
 class MemfdSurface final : public Surface {
  public:
-  MemfdSurface(int fd, std::byte* data, std::size_t n_bytes)
-      : fd_(fd), data_(data), n_bytes_(n_bytes) {}
+  MemfdSurface(int fd, std::byte* data, std::size_t n_bytes, const struct stat& status)
+      : fd_(fd), data_(data), n_bytes_(n_bytes), device_(status.st_dev), inode_(status.st_ino) {}
   ~MemfdSurface() override {
     munmap(data_, n_bytes_);
     close(fd_);
@@ -71,6 +71,11 @@ class MemfdSurface final : public Surface {
 
   std::int64_t native_id() const override { return fd_; }
   void* native_handle() const override { return nullptr; }
+  bool shares_memory_with(const Surface& other) const override {
+    // Every mapping starts at the file's first byte, so two of one file always overlap.
+    const auto* same_kind = dynamic_cast<const MemfdSurface*>(&other);
+    return same_kind != nullptr && same_kind->inode_ == inode_ && same_kind->device_ == device_;
+  }
 
  private:
   std::atomic<int>& count(LockMode mode) {
@@ -80,6 +85,8 @@ class MemfdSurface final : public Surface {
   int fd_;
   std::byte* data_;
   std::size_t n_bytes_;
+  dev_t device_;
+  ino_t inode_;
   std::atomic<int> read_only_locks_{0};
   std::atomic<int> read_write_locks_{0};
 };
@@ -89,7 +96,14 @@ std::shared_ptr<Surface> map(Descriptor fd, std::size_t n_bytes, const std::stri
   if (data == MAP_FAILED) {
     throw Error(where + ": cannot map " + std::to_string(n_bytes) + " bytes: " + reason(errno));
   }
-  auto surface = std::make_shared<MemfdSurface>(fd.get(), static_cast<std::byte*>(data), n_bytes);
+  struct stat status{};
+  if (fstat(fd.get(), &status) != 0) {
+    const int code = errno;
+    munmap(data, n_bytes);
+    throw Error(where + ": " + reason(code));
+  }
+  auto surface =
+      std::make_shared<MemfdSurface>(fd.get(), static_cast<std::byte*>(data), n_bytes, status);
   fd.release();
   return surface;
 }
