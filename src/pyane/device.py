@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -114,6 +115,7 @@ class Kernel:
         self._output_specs = _specs(native.outputs)
         self._declared: tuple[list[str], list[str]] | None = None
         self._request: Request | None = None
+        self._own_lock = threading.RLock()  # Of the kernel's own surfaces.
         self._inputs: Mapping[str, Array] = {}
         self._outputs: Mapping[str, Array] = {}
 
@@ -150,14 +152,15 @@ class Kernel:
     # -- the kernel's own surfaces
 
     def _own_request(self) -> Request:
-        if self._request is None:
-            inputs = {name: Surface(self.surface_bytes) for name in self._input_specs}
-            outputs = {name: Surface(self.surface_bytes) for name in self._output_specs}
-            request = self.bind(inputs, outputs)
-            self._inputs = self._views(inputs, self._input_specs)
-            self._outputs = self._views(outputs, self._output_specs)
-            self._request = request
-        return self._request
+        with self._own_lock:
+            if self._request is None:
+                inputs = {name: Surface(self.surface_bytes) for name in self._input_specs}
+                outputs = {name: Surface(self.surface_bytes) for name in self._output_specs}
+                request = self.bind(inputs, outputs)
+                self._inputs = self._views(inputs, self._input_specs)
+                self._outputs = self._views(outputs, self._output_specs)
+                self._request = request
+            return self._request
 
     @staticmethod
     def _views(
@@ -209,7 +212,9 @@ class Kernel:
             **kwargs: Inputs by name.
 
         Shapes must match exactly. Element types are converted within their kind (float64 to
-        float16 rounds half to even, int64 to int32), but not across kinds.
+        float16 rounds half to even, int64 to int32), but not across kinds. Calls
+        from several threads take turns, as there is one set of surfaces; `bind` more to evaluate at
+        once.
 
         Returns:
             The output; a dict by name, in the order in which the function returns them, when there
@@ -235,13 +240,14 @@ class Kernel:
                 given[name] = value
         self._check_names("input", given, self._input_specs)
         arrays = {name: self._checked(name, value) for name, value in given.items()}
-        request = self._own_request()
-        for name, array in arrays.items():
-            np.copyto(self._inputs[name], array, casting="same_kind")
-        request.evaluate()
-        if len(self._outputs) == 1:
-            return next(iter(self._outputs.values())).copy()
-        return {name: self._outputs[name].copy() for name in self._signature()[1]}
+        with self._own_lock:
+            request = self._own_request()
+            for name, array in arrays.items():
+                np.copyto(self._inputs[name], array, casting="same_kind")
+            request.evaluate()
+            if len(self._outputs) == 1:
+                return next(iter(self._outputs.values())).copy()
+            return {name: self._outputs[name].copy() for name in self._signature()[1]}
 
     def _checked(self, name: str, value: ArrayLike) -> Array:
         spec = self._input_specs[name]

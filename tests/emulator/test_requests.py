@@ -211,6 +211,25 @@ def test_two_threads_evaluate_two_requests_at_once(emulator, rng):
     del rng
 
 
+def test_calls_from_many_threads_take_turns(emulator):
+    """They share the kernel's own surfaces, which each must have to itself from copy to copy."""
+    kernel = emulator.compile(program(4096))
+    failures = []
+
+    def work(scale: float) -> None:
+        x, w = np.full((2, 1, 4096), scale, F16)
+        for _ in range(200):
+            if not (kernel(x, w)["z"] == F16(scale * scale + scale)).all():
+                failures.append(scale)
+
+    threads = [threading.Thread(target=work, args=(scale,)) for scale in (1.0, 2.0, 3.0, 4.0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
 def test_one_request_from_many_threads_is_serialised(emulator, rng):
     kernel = emulator.compile(program(4096))
     x, w = arrays(rng, 4096)
