@@ -375,6 +375,10 @@ class Device:
             raise TypeError(msg)
         files: dict[str, Any] = dict(getattr(program, "weights", None) or {})
         files.update(weights or {})
+        for path in files:
+            if not isinstance(path, str):
+                msg = f"compile: paths in weights must be str, got {type(path).__name__} {path!r}"
+                raise TypeError(msg)
         text = str(program)
         native = self._native.compile(text, files, function, source_name)
         return Kernel(native, self, text, function)

@@ -276,6 +276,8 @@ def test_weights_are_baked(emulator):
         pyane.BlobError, match=r'weights\["@model_path/weights/w\.bin"\] must be bytes'
     ):
         emulator.compile(text, {path: 5})
+    with pytest.raises(TypeError, match="paths in weights must be str, got int 5"):
+        emulator.compile(text, {5: blob})
 
 
 def test_compile_errors(emulator):
@@ -369,6 +371,7 @@ class TestSurface:
             ((2**40, 2**40), np.float16, 0),
             ((2**62, 4), np.float16, 0),
             ((1,), np.uint8, n + 1),
+            ((), np.float16, n),
         ]:
             with pytest.raises(pyane.ShapeError, match="does not fit into the surface's"):
                 surface.array(shape, dtype, offset)
@@ -380,6 +383,12 @@ class TestSurface:
             surface.array((-1,))
         with pytest.raises(pyane.ShapeError, match="dtype must be one of numbers"):
             surface.array((1,), object)
+        with pytest.raises(TypeError, match="float"):
+            surface.array((2.5,))
+
+    def test_array_of_numpys_integers(self):
+        assert pyane.Surface(1).array(np.int64(3)).shape == (3,)
+        assert pyane.Surface(1).array(np.array([2, 3])).shape == (2, 3)
 
     def test_negative_size(self):
         with pytest.raises(ValueError, match="n_bytes must not be negative, got -1"):
@@ -390,7 +399,6 @@ class TestSurface:
         with surface.lock(), surface.lock(read_only=True):
             assert surface.lock_count == 2
         assert surface.lock_count == 0
-            ((), np.float16, n),
         with pytest.raises(RuntimeError), surface.lock():
             raise RuntimeError
         assert surface.lock_count == 0
@@ -402,12 +410,6 @@ class TestSurface:
         del surface
         gc.collect()
         others = [pyane.Surface(100) for _ in range(8)]
-        with pytest.raises(TypeError, match="float"):
-            surface.array((2.5,))
-
-    def test_array_of_numpys_integers(self):
-        assert pyane.Surface(1).array(np.int64(3)).shape == (3,)
-        assert pyane.Surface(1).array(np.array([2, 3])).shape == (2, 3)
         np.testing.assert_array_equal(array, np.full(10, 7))
         del others
 
