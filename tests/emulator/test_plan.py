@@ -337,3 +337,18 @@ def test_an_input_and_a_constant_as_outputs(emulator):
     result = emulator.compile(text)(x)
     np.testing.assert_array_equal(result["x"], x)
     np.testing.assert_array_equal(result["c"], constant)
+
+
+def test_a_long_chain_of_views(emulator):
+    """Each value is placed inside the next one; that must not take a level of the stack each."""
+    n = 30_000
+    kind = "tensor<fp16, [2, 3]>"
+    lines = [f'{kind} v0 = relu(x = x)[name = string("v0")];']
+    lines += [
+        f"{kind} v{i} = reshape(x = v{i - 1}, shape = tensor<int32, [2]>([2, 3]))"
+        f'[name = string("v{i}")];'
+        for i in range(1, n)
+    ]
+    kernel = emulator.compile(mil_text.program({"x": kind}, lines, [f"v{n - 1}"]))
+    x = np.arange(-2, 4).reshape(2, 3)
+    np.testing.assert_array_equal(kernel(x), np.maximum(x, 0))

@@ -119,27 +119,37 @@ class Planner {
 
   /// Where the producer of `value` writes it.
   Place target_of(ValueId value) {
-    std::optional<Place>& place = places_[at(value)];
-    if (place) return *place;
-    if (graph_.is_output(value)) {
-      place = output_place(value);
-      return *place;
+    // Homes may be in homes, thousands deep in hostile text: a list, no recursion.
+    std::vector<ValueId> homes = {value};
+    while (!places_[at(homes.back())] && !graph_.is_output(homes.back())) {
+      const auto home = home_.find(homes.back());
+      if (home == home_.end()) break;
+      homes.push_back(graph_.nodes[home->second.node].outputs[0]);
     }
-    const auto home = home_.find(value);
-    if (home != home_.end()) {
-      if (std::optional<Place> inside = inside_home(value, home->second)) {
-        place = *inside;
-        at_home_.insert_or_assign(value, true);
-        return *place;
-      }
-    }
-    place = fresh(graph_.layout_of(value));
-    return *place;
+    for (; !homes.empty(); homes.pop_back()) settle(homes.back());
+    return *places_[at(value)];
   }
 
-  std::optional<Place> inside_home(ValueId value, const Home& home) {
+  /// Chooses the place of a value whose home, if it has one, has its place.
+  void settle(ValueId value) {
+    std::optional<Place>& place = places_[at(value)];
+    if (place) return;
+    if (graph_.is_output(value)) {
+      place = output_place(value);
+      return;
+    }
+    const auto home = home_.find(value);
+    if (home != home_.end()) place = inside_home(value, home->second);
+    if (place) {
+      at_home_.insert_or_assign(value, true);
+    } else {
+      place = fresh(graph_.layout_of(value));
+    }
+  }
+
+  std::optional<Place> inside_home(ValueId value, const Home& home) const {
     const Node& node = graph_.nodes[home.node];
-    const Place whole = target_of(node.outputs[0]);
+    const Place& whole = *places_[at(node.outputs[0])];
     const OpContext op = graph_.context(home.node);
     if (node.record->place != nullptr) {
       const SubTensor part = node.record->place(op, whole.layout, home.input);
