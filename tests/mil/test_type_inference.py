@@ -403,6 +403,16 @@ def test_unknown_dimensions_propagate(op, arguments, expected):
             {"x": T((1, 4, 8, 8)), "weight": T((6, 4, 1, 1)), "bias": T((5,))},
             r"output channel \(6\), got \[5\]",
         ),
+        *(
+            ("conv_transpose", {"x": T((1, 4, 5)), "weight": T((4, 6, 3))} | arguments, message)
+            for arguments, message in [
+                ({"strides": [0]}, r"strides must be at least 1, got \[0\]"),
+                ({"dilations": [-2]}, r"dilations must be at least 1, got \[-2\]"),
+                ({"pad_type": "custom", "pad": [1, -1]}, r"pad must be at least 0, got \[1, -1\]"),
+                ({"output_shape": [1, 7, 7]}, r"N and C_out, \[1, 6\], got \[1, 7, 7\]"),
+                ({"output_shape": [2, 6, 7]}, r"N and C_out, \[1, 6\], got \[2, 6, 7\]"),
+            ]
+        ),
         (
             "matmul",
             {"x": T((2, 3)), "y": T((4, 5))},

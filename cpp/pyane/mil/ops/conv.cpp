@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "pyane/mil/ops/families.h"
 #include "pyane/mil/ops/windows.h"
 
@@ -47,6 +49,13 @@ std::vector<Type> infer_conv(const OpContext& context) {
 }
 
 // x [N, C, *D], weight [C, F / groups, *K] -> [N, F, *D'].
+void require_at_least(const OpContext& context, const char* input,
+                      const std::vector<std::int64_t>& values, std::int64_t low) {
+  if (std::all_of(values.begin(), values.end(), [low](std::int64_t v) { return v >= low; })) return;
+  context.fail(std::string(input) + " must be at least " + std::to_string(low) + ", got " +
+               numbers(values));
+}
+
 std::vector<Type> infer_conv_transpose(const OpContext& context) {
   require_rank(context, "x", 3, 5);
   const Shape& x = context.dims("x");
@@ -73,6 +82,9 @@ std::vector<Type> infer_conv_transpose(const OpContext& context) {
                  std::to_string(2 * n) + ", got " + numbers(strides) + ", " + numbers(dilations) +
                  " and " + numbers(pad));
   }
+  require_at_least(context, "strides", strides, 1);
+  require_at_least(context, "dilations", dilations, 1);
+  require_at_least(context, "pad", pad, 0);
   Shape result = {x[0], channels};
   for (std::size_t i = 0; i < n; ++i) {
     const std::int64_t d = x[i + 2];
@@ -90,6 +102,10 @@ std::vector<Type> infer_conv_transpose(const OpContext& context) {
     if (shape.size() != result.size()) {
       context.fail("output_shape must have " + std::to_string(result.size()) + " entries, got " +
                    numbers(shape));
+    }
+    if (!may_equal(shape[0], result[0]) || !may_equal(shape[1], result[1])) {
+      context.fail("output_shape must begin with N and C_out, " +
+                   to_string(Shape{result[0], result[1]}) + ", got " + numbers(shape));
     }
     result = shape;
   }
