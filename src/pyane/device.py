@@ -204,7 +204,7 @@ class Kernel:
             self._declared = _engine.signature(self._text, self._function)
         return self._declared
 
-    def __call__(self, *args: ArrayLike, **kwargs: ArrayLike) -> Array | dict[str, Array]:
+    def __call__(self, /, *args: ArrayLike, **kwargs: ArrayLike) -> Array | dict[str, Array]:
         """Copy arrays in, evaluate, copy results out.
 
         Args:

@@ -63,6 +63,12 @@ def test_call_takes_positions_as_declared_and_names(kernel, rng):
     np.testing.assert_array_equal(result["y"], before)  # The caller's own.
 
 
+def test_any_name_may_be_given(emulator):
+    kind = tensor_type(F16, (2,))
+    text = mil_text.program({"self": kind}, [operation("relu", "y", kind, {"x": "%self"})], ["y"])
+    np.testing.assert_array_equal(emulator.compile(text)(self=[-1, 1]), [0, 1])
+
+
 def test_surfaces_without_copies(kernel, rng):
     x, w = arrays(rng)
     kernel.inputs["x"][...] = x
