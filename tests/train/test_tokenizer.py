@@ -54,6 +54,15 @@ def test_trained_vocabulary() -> None:
     assert max(ids) < 512
 
 
+def test_training_sees_lines_of_any_length() -> None:
+    words = train_tokenizer(" ".join(STORIES.split()), 512)
+    usual = train_tokenizer(STORIES, 512)
+    pieces = [{t.piece_bytes(i) for i in range(512)} for t in (words, usual)]
+    assert len(pieces[0] & pieces[1]) > 450
+    no_spaces = "".join(STORIES.split())
+    assert train_tokenizer(no_spaces, 400).vocab_size == 400
+
+
 @given(text=st.text())
 def test_round_trip(tokenizer: Tokenizer, text: str) -> None:
     ids = tokenizer.encode(text)

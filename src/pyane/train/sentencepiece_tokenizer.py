@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sentencepiece as spm
 
 from ..errors import DataError
 from .tokenizer_base import Tokenizer
+
+# SentencePiece trains on no line above 4192 bytes, and says nothing; characters have up to four.
+_MAX_LINE = 1024
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -97,7 +100,7 @@ def train_tokenizer(text: str, vocab_size: int) -> SentencePieceTokenizer:
         "minloglevel": 3,
     }
     model = io.BytesIO()
-    lines = (line for line in text.splitlines() if line.strip())
+    lines = (part for line in text.splitlines() if line.strip() for part in _short(line))
     try:
         spm.SentencePieceTrainer.train(sentence_iterator=lines, model_writer=model, **options)
     except (RuntimeError, ValueError) as e:
@@ -107,6 +110,18 @@ def train_tokenizer(text: str, vocab_size: int) -> SentencePieceTokenizer:
         )
         raise DataError(msg) from e
     return SentencePieceTokenizer(model.getvalue())
+
+
+def _short(line: str) -> Iterator[str]:
+    """The line in parts short enough for SentencePiece, cut between words where there are any."""
+    start = 0
+    while len(line) - start > _MAX_LINE:
+        cut = line.rfind(" ", start + 1, start + _MAX_LINE + 1)
+        if cut < 0:
+            cut = start + _MAX_LINE
+        yield line[start:cut]
+        start = cut + (line[cut] == " ")  # it puts a space before each part itself
+    yield line[start:]
 
 
 def _first_line(error: Exception) -> str:
