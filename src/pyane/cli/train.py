@@ -143,13 +143,14 @@ def _run(session: Session) -> int:
         f"{session.trainer.step - first_step} steps, {n_tokens:,} tokens in {seconds:.1f} s "
         f"({n_tokens / seconds:,.0f} tokens/s)"
     )
-    _plot(session)
     if not finished:
         typer.echo(
             f"Stopped and saved after step {session.trainer.step} of {config.steps}. "
             f"Go on with: pyane train --resume {run.path}"
         )
+        _plot(session)  # last: a second, impatient Ctrl-C then costs the picture only
         return 128 + received[0] if received else 1
+    _plot(session)
     typer.echo(f"Held-out loss: {session.trainer.held_out_loss:.4f} nats per token")
     _tell_story(session)
     _list_files(session)
