@@ -100,9 +100,9 @@ def test_several_requests_of_one_kernel(device: pyane.Device, rng: Any) -> None:
     for x, y, _ in pairs:
         np.testing.assert_array_equal(y.array((1, 4, 1, 16)), 2 * x.array((1, 4, 1, 16)))
     kernel.unload()
-    with pytest.raises(pyane.EvaluateError, match="'main': the kernel has been unloaded"):
+    with pytest.raises(pyane.EvaluateError, match="'main' has been unloaded"):
         pairs[0][2].evaluate()
-    with pytest.raises(pyane.EvaluateError, match="the kernel has been unloaded"):
+    with pytest.raises(pyane.EvaluateError, match="has been unloaded"):
         kernel.bind({"x": pairs[0][0]}, {"y": pairs[0][1]})
     kernel.unload()  # a second time does nothing
 

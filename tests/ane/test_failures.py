@@ -181,9 +181,7 @@ def test_surfaces_that_do_not_fit(device: pyane.Device) -> None:
         assert kernel.surface_bytes == 131072
         good, small = pyane.Surface(131072), pyane.Surface(1)
         larger = pyane.Surface(4 * 131072)
-        with pytest.raises(
-            pyane.ShapeError, match=r"input 'x' \[1, 64, 1, 1024\] needs 131072 bytes.* has 49152"
-        ):
+        with pytest.raises(pyane.ShapeError, match="input 'x' must hold 131072 bytes, got 49152"):
             kernel.bind({"x": small}, {"y": good})
         with pytest.raises(pyane.ShapeError, match="output 'y'"):
             kernel.bind({"x": good}, {"y": small})

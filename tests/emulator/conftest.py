@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import backend
 import mil_text
 import pyane
 
@@ -14,7 +15,7 @@ Evaluate = Callable[..., np.ndarray]
 
 @pytest.fixture
 def emulator() -> pyane.Device:
-    return pyane.device("emulator")
+    return backend.device()
 
 
 @pytest.fixture

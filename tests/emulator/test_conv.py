@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import backend
 import mil_text
 import pyane
 import reference_matrix as reference
@@ -56,7 +57,7 @@ CASES = {
 
 
 def evaluate(text, **arrays):
-    with pyane.device("emulator").compile(text) as kernel:
+    with backend.device().compile(text) as kernel:
         return kernel(**arrays)
 
 

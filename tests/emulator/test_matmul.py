@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import backend
 import mil_text
-import pyane
 import tolerance
 from pyane._core import base
 
@@ -20,7 +20,7 @@ def product(x, y, transpose_x=False, transpose_y=False):
 
 
 def evaluate(text, **arrays):
-    with pyane.device("emulator").compile(text) as kernel:
+    with backend.device().compile(text) as kernel:
         return kernel(**arrays)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import mmap
-import os
 import threading
 
 import numpy as np
 import pytest
 
+import backend
 import mil_text
 import pyane
 from mil_text import operation, tensor_type
@@ -48,7 +48,7 @@ def test_specs(kernel):
     spec = kernel.input_specs["x"]
     assert (spec.name, spec.dtype, spec.shape, spec.n_bytes) == ("x", np.float16, (1, 64), 128)
     assert kernel.surface_bytes >= 48 * 1024
-    assert kernel.device.name == "emulator"
+    assert kernel.device is backend.device()
     assert "float16[1, 64]" in repr(kernel)
 
 
@@ -311,6 +311,8 @@ def test_operation_without_a_kernel_names_op_and_place(emulator):
     kind = tensor_type(F16, (4,))
     line = operation("cumsum", "y", kind, {"x": "%x"})
     text = mil_text.program({"x": kind}, [line], ["y"])
+    if emulator.name != "emulator":
+        pytest.skip("left to the engine's own compiler")
     if "cumsum" in pyane._core.engine.emulated_ops():
         pytest.skip("evaluated by now")
     with pytest.raises(pyane.UnsupportedOpError, match=r"model\.mil:5:\d+: cumsum 'y'") as caught:
@@ -334,7 +336,7 @@ class TestDevice:
     def test_choice(self, monkeypatch):
         monkeypatch.delenv("PYANE_DEVICE", raising=False)
         assert pyane.device("emulator").name == "emulator"
-        assert pyane.device() in (pyane.device("emulator"), pyane.device())
+        assert pyane.device().name in {"ane", "emulator"}
         monkeypatch.setenv("PYANE_DEVICE", "emulator")
         assert pyane.device().name == "emulator"
 
@@ -419,7 +421,9 @@ class TestSurface:
         np.testing.assert_array_equal(array, np.full(10, 7))
         del others
 
-    @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs a memfd")
+    @pytest.mark.skipif(
+        pyane._core.engine.surface_kind() != "memfd", reason="surfaces are IOSurfaces here"
+    )
     def test_shared_by_descriptor(self):
         surface = pyane.Surface(100)
         surface.array((4,))[...] = [1, 2, 3, 4]

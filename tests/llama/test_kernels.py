@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+import backend
 import pyane
 import reference_llama as ref
 import rounding
@@ -222,7 +223,7 @@ def bounds(case: Case, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]
 # The engine's activations are tables (docs/ane_constraints.md): it would need bounds of its own.
 @pytest.fixture(scope="module")
 def device() -> pyane.Device:
-    return pyane.device("emulator")
+    return backend.device()
 
 
 @pytest.mark.usefixtures("isa")

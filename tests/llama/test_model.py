@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+import backend
 import llama_golden as golden
 import pyane
 import reference_llama as ref
@@ -42,7 +43,7 @@ def make_model(case: golden.Golden, **options: int) -> Model:
     for name, value in case.weights.items():
         parameters[name][...] = value
     options.setdefault("batch", case.targets.shape[1])
-    return Model(case.config, parameters, pyane.device("emulator"), **options)
+    return Model(case.config, parameters, backend.device(), **options)
 
 
 @pytest.fixture(params=golden.NAMES)
@@ -169,7 +170,7 @@ def test_every_length_and_its_bucket() -> None:
     )
     parameters = Parameters(config).init(np.random.default_rng(1))
     tokens = np.random.default_rng(2).integers(0, 9, 70)
-    with Model(config, parameters, pyane.device("emulator"), seq_len=5) as model:
+    with Model(config, parameters, backend.device(), seq_len=5) as model:
         longest = model.logits(tokens[None])[0]
         for n in (1, 2, 31, 32, 33, 64, 65, 70):
             # Other lengths of sums round elsewhere; the last layers' numbers are near one.
@@ -227,13 +228,13 @@ CONFIG = Config(dim=8, hidden_dim=12, n_layers=1, n_heads=2, n_kv_heads=1, vocab
 )
 def test_model_refuses_sizes(options: dict[str, int], message: str) -> None:
     with pytest.raises(ShapeError, match=message):
-        Model(CONFIG, Parameters(CONFIG), pyane.device("emulator"), **options)
+        Model(CONFIG, Parameters(CONFIG), backend.device(), **options)
 
 
 def test_model_refuses_parameters_of_another() -> None:
     other = dataclasses.replace(CONFIG, hidden_dim=16)
     with pytest.raises(ShapeError, match=r"hidden_dim=12.* got those of .*hidden_dim=16"):
-        Model(CONFIG, Parameters(other), pyane.device("emulator"))
+        Model(CONFIG, Parameters(other), backend.device())
 
 
 @pytest.mark.parametrize(
@@ -251,7 +252,7 @@ def test_model_refuses_parameters_of_another() -> None:
     ],
 )
 def test_loss_refuses(tokens: list, targets: list, message: str) -> None:
-    model = Model(CONFIG, Parameters(CONFIG), pyane.device("emulator"), batch=2)
+    model = Model(CONFIG, Parameters(CONFIG), backend.device(), batch=2)
     for call in (model.loss, model.loss_and_gradients):
         with pytest.raises(ShapeError, match=f"{call.__name__}: {message}"):
             call(np.array(tokens), np.array(targets))
@@ -259,19 +260,19 @@ def test_loss_refuses(tokens: list, targets: list, message: str) -> None:
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, math.nan])
 def test_loss_scale_must_be_a_scale(scale: float) -> None:
-    model = Model(CONFIG, Parameters(CONFIG), pyane.device("emulator"))
+    model = Model(CONFIG, Parameters(CONFIG), backend.device())
     with pytest.raises(ShapeError, match=f"loss_scale must be positive and finite, got {scale}"):
         model.loss_and_gradients([[1]], [[2]], loss_scale=scale)
 
 
 def test_unsigned_tokens_as_token_files_have_them() -> None:
-    with Model(CONFIG, Parameters(CONFIG), pyane.device("emulator")) as model:
+    with Model(CONFIG, Parameters(CONFIG), backend.device()) as model:
         tokens = np.array([[1, 2, 3]], np.uint16)
         assert model.loss(tokens, tokens) == pytest.approx(math.log(9), rel=1e-6)
 
 
 def test_closed_model_says_so() -> None:
-    model = Model(CONFIG, Parameters(CONFIG), pyane.device("emulator"))
+    model = Model(CONFIG, Parameters(CONFIG), backend.device())
     model.logits([[1]])
     model.close()
     model.close()
@@ -283,7 +284,7 @@ def test_all_surfaces_have_one_size() -> None:
     """What the engine wants of a request, and they are shared between requests."""
     case = golden.load("gqa_untied")
     sizes = set()
-    device = pyane.device("emulator")
+    device = backend.device()
     compile_program = device.compile
 
     class Recorder:

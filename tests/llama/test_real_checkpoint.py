@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import pyane
+import backend
 from pyane.llama import Model
 from pyane.llama.checkpoint import read_llama2c
 
@@ -17,7 +17,7 @@ from pyane.llama.checkpoint import read_llama2c
 @pytest.fixture(scope="module")
 def model(shared_data: Path) -> Model:
     config, parameters = read_llama2c(shared_data / "stories260K.bin")
-    return Model(config, parameters, pyane.device("emulator"), seq_len=256)
+    return Model(config, parameters, backend.device(), seq_len=256)
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,17 @@ import mmap
 import multiprocessing
 import os
 import socket
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import backend
 import pyane
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="IOSurfaces are shared by id")
+pytestmark = pytest.mark.skipif(
+    pyane._core.engine.surface_kind() != "memfd", reason="IOSurfaces are not files"
+)
 
 
 def _fill_received(end: socket.socket) -> None:
@@ -54,7 +56,7 @@ def test_kernel_on_a_surface_of_another():
     } -> (y);
 }
 """
-    kernel = pyane.device("emulator").compile(text)
+    kernel = backend.device().compile(text)
     x, y = pyane.Surface(kernel.surface_bytes), pyane.Surface(kernel.surface_bytes)
     request = kernel.bind({"x": pyane.Surface.open(x.fileno())}, {"y": y})
     x.array((4,))[...] = [1, 2, 3, 4]

@@ -1,11 +1,14 @@
 #include "pyane/ane/ane_kernel.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <shared_mutex>
 
 #include "pyane/base/error.h"
 #include "pyane/base/objc_guard.h"
+#include "pyane/engine/binding.h"
 
 namespace pyane::ane {
 namespace {
@@ -27,7 +30,10 @@ class AneRequest final : public Request {
  public:
   AneRequest(std::shared_ptr<AneKernel> kernel, std::vector<std::shared_ptr<Surface>> inputs,
              std::vector<std::shared_ptr<Surface>> outputs)
-      : kernel_(std::move(kernel)), inputs_(std::move(inputs)), outputs_(std::move(outputs)) {}
+      : kernel_(std::move(kernel)),
+        inputs_(std::move(inputs)),
+        outputs_(outputs),
+        targets_(std::move(outputs)) {}
   ~AneRequest() override {
     @autoreleasepool {
       request_ = {};
@@ -35,6 +41,9 @@ class AneRequest final : public Request {
     }
   }
 
+  /// Whether the engine could write an output while it still reads an input from the same memory
+  /// is not known, so such outputs go to a surface of their own first.
+  void stage_shared_outputs();
   std::optional<ObjcFailure> create(const DeviceOptions& options);
   void evaluate() override;
   std::optional<std::uint64_t> device_time_ns() const override {
@@ -45,7 +54,8 @@ class AneRequest final : public Request {
  private:
   std::shared_ptr<AneKernel> kernel_;
   std::vector<std::shared_ptr<Surface>> inputs_;
-  std::vector<std::shared_ptr<Surface>> outputs_;
+  std::vector<std::shared_ptr<Surface>> outputs_;  ///< As the engine writes them.
+  std::vector<std::shared_ptr<Surface>> targets_;  ///< As the caller bound them.
   ObjcPtr<id<AneRequestObject>> request_;
   ObjcPtr<id<AnePerformanceStats>> stats_;
   std::optional<std::uint64_t> device_time_ns_;
@@ -86,8 +96,9 @@ class AneKernel final : public Kernel, public std::enable_shared_from_this<AneKe
 
  private:
   std::optional<ObjcFailure> unload_if_loaded();
-  void check(const char* kind, const std::vector<TensorSpec>& specs,
-             const std::vector<std::shared_ptr<Surface>>& surfaces) const;
+  [[noreturn]] void throw_unloaded() const {
+    throw EvaluateError("kernel '" + function() + "' has been unloaded; compile it again", 0);
+  }
   void check_uniform(const std::vector<std::shared_ptr<Surface>>& inputs,
                      const std::vector<std::shared_ptr<Surface>>& outputs) const;
 
@@ -95,6 +106,14 @@ class AneKernel final : public Kernel, public std::enable_shared_from_this<AneKe
   bool is_loaded_ = true;
   mutable std::shared_mutex state_mutex_;  ///< Evaluates share it, unload has it alone.
 };
+
+void AneRequest::stage_shared_outputs() {
+  for (std::shared_ptr<Surface>& output : outputs_) {
+    const bool is_shared = std::ranges::any_of(
+        inputs_, [&](const auto& input) { return input->shares_memory_with(*output); });
+    if (is_shared) output = create_surface(output->n_bytes());
+  }
+}
 
 std::optional<ObjcFailure> AneRequest::create(const DeviceOptions& options) {
   return guarded([&]() -> std::optional<ObjcFailure> {
@@ -139,41 +158,28 @@ void AneRequest::evaluate() {
   // what the CPU wrote visible to the engine, and what the engine wrote visible to the CPU.
   for (const auto& input : inputs_) const SurfaceLock written(*input, LockMode::kReadWrite);
   kernel_->evaluate(request_.get(), stats_.get(), &device_time_ns_);
-  for (const auto& output : outputs_) const SurfaceLock read(*output, LockMode::kReadOnly);
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    const SurfaceLock read(*outputs_[i], LockMode::kReadOnly);
+    if (outputs_[i] == targets_[i]) continue;
+    const SurfaceLock written(*targets_[i], LockMode::kReadWrite);
+    std::memcpy(targets_[i]->data(), outputs_[i]->data(), kernel_->outputs()[i].n_bytes);
+  }
 }
 
 std::shared_ptr<Request> AneKernel::bind(std::vector<std::shared_ptr<Surface>> inputs,
                                          std::vector<std::shared_ptr<Surface>> outputs) {
-  check("input", loaded_.interface.inputs, inputs);
-  check("output", loaded_.interface.outputs, outputs);
+  check_binding(loaded_.interface.inputs, loaded_.interface.outputs, inputs, outputs);
   check_uniform(inputs, outputs);
   const std::shared_lock guard(state_mutex_);
-  if (!is_loaded_) {
-    throw EvaluateError("ANE bind for '" + function() + "': the kernel has been unloaded", 0);
-  }
+  if (!is_loaded_) throw_unloaded();
   auto request =
       std::make_shared<AneRequest>(shared_from_this(), std::move(inputs), std::move(outputs));
+  request->stage_shared_outputs();
   if (const auto failure = request->create(loaded_.options)) {
     throw AneError("ANE request failed for '" + function() + "'" + failure->text(), "request",
                    failure->domain, failure->code);
   }
   return request;
-}
-
-void AneKernel::check(const char* kind, const std::vector<TensorSpec>& specs,
-                      const std::vector<std::shared_ptr<Surface>>& surfaces) const {
-  if (surfaces.size() != specs.size()) {
-    throw ShapeError("bind '" + function() + "': needs one surface per " + kind + " (" +
-                     std::to_string(specs.size()) + "), got " + std::to_string(surfaces.size()));
-  }
-  for (std::size_t i = 0; i < specs.size(); ++i) {
-    const std::size_t n_bytes = surfaces[i]->n_bytes();
-    if (n_bytes >= specs[i].n_bytes) continue;
-    throw ShapeError("bind '" + function() + "': " + kind + " '" + specs[i].name + "' " +
-                     pyane::to_string(specs[i].shape) + " needs " +
-                     std::to_string(specs[i].n_bytes) + " bytes, but its surface has " +
-                     std::to_string(n_bytes));
-  }
 }
 
 void AneKernel::check_uniform(const std::vector<std::shared_ptr<Surface>>& inputs,
@@ -205,9 +211,7 @@ void AneKernel::check_uniform(const std::vector<std::shared_ptr<Surface>>& input
 void AneKernel::evaluate(id<AneRequestObject> request, id<AnePerformanceStats> stats,
                          std::optional<std::uint64_t>* device_time_ns) {
   const std::shared_lock guard(state_mutex_);
-  if (!is_loaded_) {
-    throw EvaluateError("ANE evaluate of '" + function() + "': the kernel has been unloaded", 0);
-  }
+  if (!is_loaded_) throw_unloaded();
   const auto failure = guarded([&]() -> std::optional<ObjcFailure> {
     NSError* error = nil;
     if (![loaded_.model.get() evaluateWithQoS:loaded_.options.qos

@@ -1,11 +1,12 @@
 #include "pyane/ane/model_interface.h"
 
 #include <algorithm>
-#include <limits>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "pyane/base/error.h"
+#include "pyane/engine/binding.h"
 #include "pyane/mil/parser.h"
 #include "pyane/mil/printer.h"
 #include "pyane/mil/program.h"
@@ -15,19 +16,8 @@ namespace pyane::ane {
 namespace {
 
 constexpr std::size_t kRowAlignment = 64;  // bytes; RowStride in modelAttributes
-
-const mil::Function& find_function(const mil::Program& program, const std::string& wanted) {
-  if (wanted.empty() && program.functions.size() == 1) return program.functions.front();
-  const std::string name = wanted.empty() ? "main" : wanted;
-  if (const mil::Function* found = program.find_function(name)) return *found;
-  std::string names;
-  for (const mil::Function& function : program.functions) {
-    names += (names.empty() ? "" : ", ") + function.name;
-  }
-  throw MilVerifyError(program.source_name + ": no function '" + name +
-                           "'; the program has: " + (names.empty() ? "none" : names),
-                       "", 0, 0);
-}
+// Above any engine's own limit; keeps sizes from wrapping around when rows are padded.
+constexpr std::int64_t kMaxTensorBytes = std::int64_t{1} << 40;
 
 const mil::Type* find_type(const mil::Function& function, std::string_view name) {
   for (const mil::Value& value : function.parameters) {
@@ -41,13 +31,17 @@ const mil::Type* find_type(const mil::Function& function, std::string_view name)
   return nullptr;
 }
 
-TensorSpec to_spec(const mil::Function& function, const std::string& name, const mil::Type& type) {
+TensorSpec to_spec(std::string_view source_name, const std::string& name, const mil::Type& type) {
+  const std::string where = std::string(source_name) + ": a surface cannot hold '" + name +
+                            "' of type " + mil::to_string(type);
+  if (!type.is_tensor() || dtype_info(type.dtype).bits < 8) {
+    throw CompileError(where + ": tensors of numbers and bools only");
+  }
   const std::optional<std::int64_t> count = element_count(type.dims);
-  if (!type.is_tensor() || !count || *count < 1 || dtype_size(type.dtype) == 0) {
-    throw ShapeError("ANE compile of '" + function.name + "': '" + name +
-                     "' must be a tensor of numbers with known dimensions to be bound to a "
-                     "surface, got " +
-                     mil::to_string(type));
+  if (!count) throw CompileError(where + ": every dimension must be known at compile time");
+  if (*count < 1) throw CompileError(where + ": it is empty");
+  if (*count > kMaxTensorBytes / static_cast<std::int64_t>(dtype_size(type.dtype))) {
+    throw CompileError(where + ": it is too large");
   }
   return {.name = name,
           .dtype = type.dtype,
@@ -60,7 +54,6 @@ std::size_t padded_bytes(const TensorSpec& spec) {
   const std::size_t row = width * dtype_size(spec.dtype);
   const std::size_t n_rows = spec.n_bytes / row;
   const std::size_t padded_row = (row + kRowAlignment - 1) / kRowAlignment * kRowAlignment;
-  if (n_rows > std::numeric_limits<std::size_t>::max() / padded_row) return spec.n_bytes;
   return n_rows * padded_row;
 }
 
@@ -72,7 +65,7 @@ void sort_by_name(std::vector<TensorSpec>& specs) {
 
 ModelInterface describe_model(const mil::Model& model, const CompileOptions& options) {
   const mil::Program program = mil::parse(model.text, model.source_name);
-  const mil::Function& function = find_function(program, options.function);
+  const mil::Function& function = choose_function(program, options.function);
   try {
     static_cast<void>(mil::verify(program, function, &model.weights));
   } catch (const UnsupportedOpError&) {
@@ -83,7 +76,7 @@ ModelInterface describe_model(const mil::Model& model, const CompileOptions& opt
   interface.function = function.name;
   interface.model = model;
   for (const mil::Value& parameter : function.parameters) {
-    interface.inputs.push_back(to_spec(function, parameter.name, parameter.type));
+    interface.inputs.push_back(to_spec(model.source_name, parameter.name, parameter.type));
   }
   for (const mil::Operand& output : function.body.outputs) {
     const mil::Type* type = output.is_name() ? find_type(function, output.name()) : nullptr;
@@ -92,7 +85,7 @@ ModelInterface describe_model(const mil::Model& model, const CompileOptions& opt
                                "' returns something it does not define",
                            "", output.location.line, output.location.column);
     }
-    interface.outputs.push_back(to_spec(function, output.name(), *type));
+    interface.outputs.push_back(to_spec(model.source_name, output.name(), *type));
   }
   sort_by_name(interface.inputs);
   sort_by_name(interface.outputs);

@@ -21,7 +21,8 @@ struct ModelInterface {
 /// Parses and verifies a model before Apple's compiler sees it, whose messages say little, and
 /// reads off its interface. An operation that pyane has no record of is left to Apple's compiler.
 ///
-/// @throws MilSyntaxError, MilVerifyError, ShapeError, BlobError
+/// @throws MilSyntaxError, MilVerifyError, BlobError
+/// @throws CompileError  no such function; an input or output that no surface can hold.
 ModelInterface describe_model(const mil::Model& model, const CompileOptions& options);
 
 }  // namespace pyane::ane

@@ -11,6 +11,7 @@
 #include "pyane/base/error.h"
 #include "pyane/emulator/executor.h"
 #include "pyane/emulator/planner.h"
+#include "pyane/engine/binding.h"
 #include "pyane/mil/parser.h"
 #include "pyane/mil/verifier.h"
 
@@ -116,16 +117,7 @@ class EmulatorKernel final : public Kernel {
 
   std::shared_ptr<Request> bind(std::vector<std::shared_ptr<Surface>> inputs,
                                 std::vector<std::shared_ptr<Surface>> outputs) override {
-    check("input", inputs_, inputs);
-    check("output", outputs_, outputs);
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      for (std::size_t j = 0; j < i; ++j) {
-        if (outputs[i]->shares_memory_with(*outputs[j])) {
-          throw ShapeError("bind: outputs '" + outputs_[j].name + "' and '" + outputs_[i].name +
-                           "' must have surfaces of their own, got one for both");
-        }
-      }
-    }
+    check_binding(inputs_, outputs_, inputs, outputs);
     const std::lock_guard lock(loaded_->mutex);
     if (loaded_->plan == nullptr) throw_unloaded(*loaded_);
     auto request = std::make_shared<EmulatorRequest>(loaded_, loaded_->plan, std::move(inputs),
@@ -152,44 +144,11 @@ class EmulatorKernel final : public Kernel {
   }
 
  private:
-  static void check(const char* kind, const std::vector<TensorSpec>& specs,
-                    const std::vector<std::shared_ptr<Surface>>& surfaces) {
-    if (surfaces.size() != specs.size()) {
-      throw ShapeError(std::string("bind: needs ") + std::to_string(specs.size()) + " " + kind +
-                       " surfaces, got " + std::to_string(surfaces.size()));
-    }
-    for (std::size_t i = 0; i < specs.size(); ++i) {
-      if (surfaces[i] == nullptr || surfaces[i]->n_bytes() < specs[i].n_bytes) {
-        throw ShapeError(std::string("bind: surface of ") + kind + " '" + specs[i].name +
-                         "' must hold " + std::to_string(specs[i].n_bytes) + " bytes, got " +
-                         std::to_string(surfaces[i] == nullptr ? 0 : surfaces[i]->n_bytes()));
-      }
-    }
-  }
-
   std::shared_ptr<Loaded> loaded_;
   std::vector<TensorSpec> inputs_;
   std::vector<TensorSpec> outputs_;
   std::size_t surface_bytes_ = kMinSurfaceBytes;
 };
-
-const mil::Function& choose_function(const mil::Program& program, const std::string& name) {
-  std::string names;
-  for (const mil::Function& function : program.functions) {
-    names += (names.empty() ? "" : ", ") + function.name;
-  }
-  const std::string where = program.source_name + ": ";
-  if (program.functions.empty()) throw CompileError(where + "the program has no function");
-  if (name.empty() && program.functions.size() == 1) return program.functions.front();
-  const std::string wanted = name.empty() ? "main" : name;
-  const mil::Function* function = program.find_function(wanted);
-  if (function != nullptr) return *function;
-  throw CompileError(where +
-                     (name.empty() ? "the program has several functions and none is "
-                                     "'main'; name one of them: "
-                                   : "there is no function '" + name + "'; functions: ") +
-                     names);
-}
 
 class EmulatorDevice final : public Device {
  public:

@@ -70,6 +70,9 @@ class IoSurface final : public Surface {
   }
   std::int64_t native_id() const override { return IOSurfaceGetID(surface_); }
   void* native_handle() const override { return surface_; }
+  bool shares_memory_with(const Surface& other) const override {
+    return native_id() == other.native_id();
+  }
 
  private:
   int& held(LockMode mode) { return mode == LockMode::kReadOnly ? n_read_locks_ : n_write_locks_; }

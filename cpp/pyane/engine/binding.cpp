@@ -1,0 +1,60 @@
+#include "pyane/engine/binding.h"
+
+#include "pyane/base/error.h"
+
+namespace pyane {
+namespace {
+
+void check(const char* kind, const std::vector<TensorSpec>& specs,
+           const std::vector<std::shared_ptr<Surface>>& surfaces) {
+  if (surfaces.size() != specs.size()) {
+    throw ShapeError(std::string("bind: needs ") + std::to_string(specs.size()) + " " + kind +
+                     " surfaces, got " + std::to_string(surfaces.size()));
+  }
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    if (surfaces[i] == nullptr || surfaces[i]->n_bytes() < specs[i].n_bytes) {
+      throw ShapeError(std::string("bind: surface of ") + kind + " '" + specs[i].name +
+                       "' must hold " + std::to_string(specs[i].n_bytes) + " bytes, got " +
+                       std::to_string(surfaces[i] == nullptr ? 0 : surfaces[i]->n_bytes()));
+    }
+  }
+}
+
+}  // namespace
+
+const mil::Function& choose_function(const mil::Program& program, const std::string& name) {
+  std::string names;
+  for (const mil::Function& function : program.functions) {
+    names += (names.empty() ? "" : ", ") + function.name;
+  }
+  const std::string where = program.source_name + ": ";
+  if (program.functions.empty()) throw CompileError(where + "the program has no function");
+  if (name.empty() && program.functions.size() == 1) return program.functions.front();
+  const std::string wanted = name.empty() ? "main" : name;
+  const mil::Function* function = program.find_function(wanted);
+  if (function != nullptr) return *function;
+  throw CompileError(where +
+                     (name.empty() ? "the program has several functions and none is "
+                                     "'main'; name one of them: "
+                                   : "there is no function '" + name + "'; functions: ") +
+                     names);
+}
+
+void check_binding(const std::vector<TensorSpec>& input_specs,
+                   const std::vector<TensorSpec>& output_specs,
+                   const std::vector<std::shared_ptr<Surface>>& inputs,
+                   const std::vector<std::shared_ptr<Surface>>& outputs) {
+  check("input", input_specs, inputs);
+  check("output", output_specs, outputs);
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (outputs[i]->shares_memory_with(*outputs[j])) {
+        throw ShapeError("bind: outputs '" + output_specs[j].name + "' and '" +
+                         output_specs[i].name +
+                         "' must have surfaces of their own, got one for both");
+      }
+    }
+  }
+}
+
+}  // namespace pyane
