@@ -17,7 +17,7 @@ def doctor(
         bool, typer.Option("--limit", help="Also compile until the limit is met (about 120 times).")
     ] = False,
 ) -> None:
-    r"""Run small programs, each asking a little more of the device, and report.
+    """Run small programs, each asking a little more of the device, and report.
 
     The report is made to be pasted into an issue. Exit code 1 when a program fails or gives wrong
     numbers.
@@ -26,7 +26,7 @@ def doctor(
     Examples:
       pyane doctor
       pyane doctor --limit --json
-    """
+    """  # noqa: D301  (\b keeps the lines of the example apart)
     import json
     from dataclasses import asdict
 
