@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 
 from ._core import engine as _engine
-from .errors import AneUnavailableError, ShapeError
+from .errors import AneUnavailableError, ConfigError, ShapeError
 from .surface import Surface
 
 if TYPE_CHECKING:
@@ -405,7 +405,7 @@ def device(name: str | None = None, *, qos: int | None = None, perf_stats: bool 
     Raises:
         AneUnavailableError: "ane" was asked for and there is none; says why. Never falls back.
         ShapeError: `qos` is out of range.
-        ValueError: No such device.
+        ConfigError: No such device.
     """
     source = "device"
     if name is None and os.environ.get("PYANE_DEVICE"):
@@ -414,7 +414,7 @@ def device(name: str | None = None, *, qos: int | None = None, perf_stats: bool 
         name = "emulator" if _engine.ane_unavailable_reason() else "ane"
     if name not in DEVICE_NAMES:
         msg = f"{source}: must be one of {_names(DEVICE_NAMES)}, got '{name}'"
-        raise ValueError(msg)
+        raise ConfigError(msg)
     if name == "ane":
         reason = _engine.ane_unavailable_reason()
         if reason:

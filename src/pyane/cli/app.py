@@ -6,6 +6,7 @@ Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted by Ctrl-C, 143 by
 from __future__ import annotations
 
 import functools
+import io
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -84,6 +85,8 @@ def main(args: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if args is None else args)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without emoji is no error
     debug = "--debug" in arguments
     # People add it to the end of what has just failed.
     arguments = [a for a in arguments if a != "--debug"]

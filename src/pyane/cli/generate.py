@@ -27,7 +27,7 @@ def generate(
     ] = False,
     threads: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="CPU threads. Default: all physical cores."),
+        typer.Option(min=1, max=1024, help="CPU threads. Default: all physical cores."),
     ] = None,
     device: Annotated[
         Optional[str],  # noqa: UP045
@@ -68,6 +68,11 @@ def generate(
             "a model needs the tokenizer it was trained with (--tokenizer FILE)"
         )
         raise ConfigError(msg)
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as e:
+        msg = "--prompt must be UTF-8 text; set a UTF-8 locale, e.g. LC_ALL=C.UTF-8"
+        raise ConfigError(msg) from e
     ids = vocabulary.encode(prompt)
     if threads is not None:
         pyane.set_num_threads(threads)

@@ -24,6 +24,7 @@ class Pace:
     def __init__(self, steps: int) -> None:
         self.loss = math.nan
         self.held_out_loss: float | None = None
+        self.held_out_step = 0
         self.tokens_per_second = 0.0
         self.seconds_left = math.nan
         self._steps = steps
@@ -34,6 +35,7 @@ class Pace:
         """Take note of a step."""
         if report.held_out_loss is not None:
             self.held_out_loss = report.held_out_loss
+            self.held_out_step = report.step
         if report.step == 0:
             return
         first = math.isnan(self.loss)
@@ -99,7 +101,7 @@ def _status(pace: Pace) -> str:
     if not math.isnan(pace.loss):
         parts.append(f"loss {pace.loss:.3f}")
     if pace.held_out_loss is not None:
-        parts.append(f"held out {pace.held_out_loss:.3f}")
+        parts.append(f"held out {pace.held_out_loss:.3f} at {pace.held_out_step}")
     if pace.tokens_per_second:
         parts.append(f"{pace.tokens_per_second:,.0f} tokens/s")
         left = math.ceil(pace.seconds_left)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,8 @@ import typer
 
 if TYPE_CHECKING:
     from ..train.session import Session
+    from ..train.trainer import StepReport
+    from .progress import OnStep
 
 # typer evaluates these annotations, and Python 3.10's typing wants Optional there.
 _Text = Optional[str]  # noqa: UP045
@@ -51,7 +55,7 @@ def train(
     run_dir: Annotated[
         _Path, typer.Option(metavar="DIR", help="New run folder. Default: runs/<preset>-<n>.")
     ] = None,
-    steps: Annotated[_Int, typer.Option(help="Optimizer steps.  [1200]")] = None,
+    steps: Annotated[_Int, typer.Option(help="Optimizer steps.  [1600]")] = None,
     batch_size: Annotated[_Int, typer.Option(help="Sequences per micro-batch.  [2]")] = None,
     accumulation: Annotated[_Int, typer.Option(help="Micro-batches per step.  [1]")] = None,
     seq_len: Annotated[_Int, typer.Option(help="Tokens per sequence.  [256]")] = None,
@@ -136,7 +140,7 @@ def _run(session: Session) -> int:
         _stop_on_signal(session.trainer.request_stop) as received,
         show_progress(config.steps, first_step) as on_step,
     ):
-        finished = session.trainer.train(on_step)
+        finished = session.trainer.train(_surviving_a_closed_pipe(session, on_step))
     seconds = time.perf_counter() - start
     n_tokens = (session.trainer.step - first_step) * config.tokens_per_step
     typer.echo(
@@ -155,6 +159,20 @@ def _run(session: Session) -> int:
     _tell_story(session)
     _list_files(session)
     return 0
+
+
+def _surviving_a_closed_pipe(session: Session, on_step: OnStep) -> OnStep:
+    """`on_step`, but when the reader of our output has gone (head, tee), stop and save."""
+
+    def report(step: StepReport) -> None:
+        try:
+            on_step(step)
+        except BrokenPipeError:
+            # Nothing more can be shown; the file stays open as long as the process.
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+            session.trainer.request_stop()
+
+    return report
 
 
 @contextlib.contextmanager

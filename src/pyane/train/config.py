@@ -19,6 +19,10 @@ _PRESET_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 }
 
 # Fields a resumed run may change. The others decide which numbers come out.
+# Counts reach the core as 32-bit numbers.
+_MAX_INT: Final = 2**31 - 1
+_MAX_THREADS: Final = 1024  # base/thread_pool.cpp
+
 RESUMABLE: Final = frozenset({"steps", "threads", "device", "save_every", "eval_every"})
 
 
@@ -61,7 +65,7 @@ class TrainConfig:
     data: str | None = None
     tokenizer: str | None = None
     init_from: str | None = None
-    steps: int = 1200
+    steps: int = 1600
     batch_size: int = 2
     accumulation: int = 1
     seq_len: int = 256
@@ -85,7 +89,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check_type(field.name, str(field.type), getattr(self, field.name))
+            value = getattr(self, field.name)
+            _check_type(field.name, str(field.type), value)
+            if isinstance(value, int) and field.name != "seed":
+                _require(value <= _MAX_INT, field.name, f"be at most {_MAX_INT}", value)
+        threads = self.threads or 1
+        _require(threads <= _MAX_THREADS, "threads", f"be at most {_MAX_THREADS}", threads)
         _check_at_least(self, 1, "steps", "batch_size", "accumulation", "seq_len", "threads")
         _check_at_least(self, 1, "eval_sequences", "story_bytes")
         _check_at_least(self, 0, "warmup_steps", "eval_every", "save_every", "clip_norm")

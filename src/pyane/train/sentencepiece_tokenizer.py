@@ -90,6 +90,7 @@ def train_tokenizer(text: str, vocab_size: int) -> SentencePieceTokenizer:
     """
     options: dict[str, Any] = {
         "vocab_size": vocab_size,
+        "hard_vocab_limit": False,  # fewer where the text has too few different words
         "model_type": "bpe",
         "byte_fallback": True,
         "character_coverage": 0.9999,  # rarer characters are spelled in bytes

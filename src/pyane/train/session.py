@@ -72,6 +72,7 @@ def start(config: TrainConfig, run_dir: Path | None = None, note: Note = lambda 
     if run_dir is not None:
         check_new(run_dir)  # before minutes of work, not after
     config = _with_absolute_paths(config)
+    pyane.device(config.device)  # refused now, not after the data are ready
     first = _initial_weights(config)
     shape = first.config if first else _preset(config.preset)
     tokenizer = _given_tokenizer(config)
