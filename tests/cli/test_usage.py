@@ -105,7 +105,7 @@ def test_files_that_cannot_be_trained_on(
     expected = {
         "empty.txt": "empty.txt: text file holds no text (0 bytes)",
         "latin.txt": "latin.txt:1: text must be UTF-8, got byte 0xef at offset 2",
-        "short.txt": "cannot train a tokenizer of 512 tokens on 3 characters",
+        "short.txt": "short.txt: 514 tokens are needed",
         "none.txt": "none.txt: text file does not exist",
         "folder.txt": "folder.txt: text file must be a file, got a folder",
         "empty.bin": "empty.bin: token file is empty",

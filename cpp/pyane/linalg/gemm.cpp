@@ -1,8 +1,12 @@
 #include "pyane/linalg/gemm.h"
 
+#include <pthread.h>
+
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <string>
+#include <thread>
 
 #include "pyane/base/error.h"
 
@@ -31,6 +35,37 @@ int check(std::int64_t value, std::int64_t least, const char* name) {
   return static_cast<int>(value);
 }
 
+// A child of fork() inherits the locks of threads inside BLAS (or in its first-use initialisation),
+// but not the threads that would release them. So fork() waits until nobody is inside.
+std::atomic<int> n_inside{0};
+std::atomic<int> n_forking{0};
+// Registered when the library is loaded: at first use, fork() could come in between.
+[[maybe_unused]] const int registered = pthread_atfork(
+    [] {
+      n_forking.fetch_add(1);
+      while (n_inside.load() != 0) std::this_thread::yield();
+    },
+    [] { n_forking.fetch_sub(1); },
+    [] {
+      n_forking.store(0);
+      n_inside.store(0);
+    });
+
+class InsideBlas {
+ public:
+  InsideBlas() {
+    n_inside.fetch_add(1);
+    while (n_forking.load() != 0) {
+      n_inside.fetch_sub(1);
+      while (n_forking.load() != 0) std::this_thread::yield();
+      n_inside.fetch_add(1);
+    }
+  }
+  ~InsideBlas() { n_inside.fetch_sub(1); }
+  InsideBlas(const InsideBlas&) = delete;
+  InsideBlas& operator=(const InsideBlas&) = delete;
+};
+
 }  // namespace
 
 void sgemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
@@ -46,6 +81,7 @@ void sgemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::in
   const int step_b = check(ldb, std::max(one, tb ? k : n), "ldb");
   const int step_c = check(ldc, std::max(one, n), "ldc");
   if (rows == 0 || cols == 0) return;
+  const InsideBlas inside;
 #if defined(__APPLE__)
   cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, rows,
               cols, depth, alpha, a, step_a, b, step_b, beta, c, step_c);
