@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,26 @@ def test_views_outlive_everything(fake: Any, device: pyane.Device) -> None:
     gc.collect()
     assert (view == 4).all()
     assert fake.loaded_programs() == loaded
+
+
+def test_unload_gets_in_between_threads_that_never_pause(fake: Any, device: pyane.Device) -> None:
+    kernel = device.compile(scaled(2.0))
+    requests = [kernel.bind({"x": pyane.Surface(1)}, {"y": pyane.Surface(1)}) for _ in range(4)]
+    messages: list[str] = []
+
+    def work(request: pyane.Request) -> None:
+        try:
+            while True:
+                request.evaluate()
+        except pyane.EvaluateError as e:
+            messages.append(str(e))
+
+    threads = [threading.Thread(target=work, args=(request,)) for request in requests]
+    for thread in threads:
+        thread.start()
+    while fake.evaluations() < 100:
+        time.sleep(0.001)
+    kernel.unload()
+    for thread in threads:
+        thread.join()
+    assert messages == ["kernel 'main' has been unloaded; compile it again"] * 4

@@ -1,6 +1,7 @@
 #include "pyane/ane/ane_kernel.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -81,10 +82,7 @@ class AneKernel final : public Kernel, public std::enable_shared_from_this<AneKe
                      failure->domain, failure->code);
     }
   }
-  bool is_loaded() const override {
-    const std::shared_lock guard(state_mutex_);
-    return is_loaded_;
-  }
+  bool is_loaded() const override { return is_loaded_; }
   const std::string& device_name() const override { return kDeviceName; }
   std::vector<std::pair<std::string, std::string>> details() const override {
     return loaded_.details;
@@ -103,8 +101,8 @@ class AneKernel final : public Kernel, public std::enable_shared_from_this<AneKe
                      const std::vector<std::shared_ptr<Surface>>& outputs) const;
 
   LoadedModel loaded_;
-  bool is_loaded_ = true;
-  mutable std::shared_mutex state_mutex_;  ///< Evaluates share it, unload has it alone.
+  std::atomic<bool> is_loaded_{true};
+  std::shared_mutex state_mutex_;  ///< Evaluates share it, unload has it alone.
 };
 
 void AneRequest::stage_shared_outputs() {
@@ -230,9 +228,9 @@ void AneKernel::evaluate(id<AneRequestObject> request, id<AnePerformanceStats> s
 }
 
 std::optional<ObjcFailure> AneKernel::unload_if_loaded() {
+  // First the flag, so that threads that evaluate without a pause let this one in.
+  if (!is_loaded_.exchange(false)) return std::nullopt;
   const std::unique_lock guard(state_mutex_);
-  if (!is_loaded_) return std::nullopt;
-  is_loaded_ = false;
   const auto failure = guarded([&]() -> std::optional<ObjcFailure> {
     NSError* error = nil;
     const bool is_done = [loaded_.model.get() unloadWithQoS:loaded_.options.qos error:&error];
