@@ -148,7 +148,7 @@ def _attention(rng: np.random.Generator) -> tuple[mil.Program, Arrays, Arrays, A
     p = np.exp(scores - scores.max(-1, keepdims=True))
     p /= p.sum(-1, keepdims=True)
     # Scores are rounded to fp16 (relative change of p: 2 eps |scores|); an engine may take exp from
-    # a table, good to 9 units in the last place (docs/ane_constraints.md, constraint 62).
+    # a table, good to 9 units in the last place (docs/ane.md, constraint 62).
     bound = p * (2 * _EPS16 * np.abs(scores).max() + 20 * _EPS16) + 2.0**-24
     return program, {"q": q, "k": k}, {"p": p}, {"p": bound}
 

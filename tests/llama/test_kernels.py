@@ -220,7 +220,7 @@ def bounds(case: Case, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]
         return {result.name: result.error for result in case.kernel.body(case.shape, **inputs)}
 
 
-# The engine's activations are tables (docs/ane_constraints.md): it would need bounds of its own.
+# The engine's activations are tables (docs/ane.md): it would need bounds of its own.
 @pytest.fixture(scope="module")
 def device() -> pyane.Device:
     return backend.device()

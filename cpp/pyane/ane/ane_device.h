@@ -33,7 +33,7 @@ std::optional<DeviceInfo> device_info();
 
 struct DeviceOptions {
   /// Quality of service given with every call, as 21 in every program seen; 0-63 made no difference
-  /// where it was tried (docs/ane_constraints.md, constraint 49).
+  /// where it was tried (docs/ane.md, constraint 49).
   std::uint32_t qos = 21;
   /// Ask the engine for its own execution time (Request::device_time_ns).
   bool perf_stats = false;
@@ -45,7 +45,7 @@ std::shared_ptr<Device> create_device(const DeviceOptions& options = {});
 
 /// Compilations and loaded programs of this process, against what an engine bears: the framework
 /// starts to fail, for every later program too, after about 119 compilations and 128 loaded
-/// programs (docs/ane_constraints.md, constraint 35).
+/// programs (docs/ane.md, constraint 35).
 struct Budget {
   std::int64_t compiles = 0;       ///< Compilations asked of the framework so far.
   std::int64_t compile_limit = 0;  ///< PYANE_ANE_COMPILE_LIMIT; 119 unless set.

@@ -14,7 +14,7 @@ class LoadSlot;
 /// limits it fails for every later program, with messages that do not say why. Thread-safe.
 ///
 /// Sources: about 119 compilations per process (maderix/ANE, Orion, libane; M1 to M5); 128 loaded
-/// programs per client (Midas, M5 Pro). docs/ane_constraints.md, constraint 35.
+/// programs per client (Midas, M5 Pro). docs/ane.md, constraint 35.
 class CompileBudget {
  public:
   static constexpr std::int64_t kCompileLimit = 119;

@@ -36,7 +36,7 @@ class Request {
 };
 
 /// A compiled, loaded function of a model on a device. Inputs and outputs are in alphabetical order
-/// of their names, as the engine orders them (docs/ane_constraints.md, CONSTRAINTS 40).
+/// of their names, as the engine orders them (docs/ane.md, CONSTRAINTS 40).
 class Kernel {
  public:
   virtual ~Kernel() = default;

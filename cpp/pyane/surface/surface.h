@@ -7,7 +7,7 @@
 namespace pyane {
 
 /// Smallest allocation the engine accepts for a request's surface: 768 x 16 x 4 bytes.
-/// docs/ane_constraints.md (Orion constraint 4, M4 Max, macOS 26).
+/// docs/ane.md (Orion constraint 4, M4 Max, macOS 26).
 inline constexpr std::size_t kMinSurfaceBytes = 49152;
 
 enum class LockMode : std::uint8_t { kReadOnly, kReadWrite };

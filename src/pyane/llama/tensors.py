@@ -30,7 +30,7 @@ class Tensor:
 class TensorPool:
     """Makes tensors whose surfaces all have one size.
 
-    The engine wants one allocation size for all surfaces of a request (docs/ane_constraints.md), and
+    The engine wants one allocation size for all surfaces of a request (docs/ane.md), and
     weights and activations are shared between requests, so one size for the model follows. Memory
     that is never touched costs nothing on Linux; on macOS the unused ends are the price.
     """

@@ -128,7 +128,7 @@ def merge_heads(x: Var, batch: int, *, name: str | None = None) -> Var:
 def causal_softmax(query: Var, key: Var, *, name: str | None = None) -> Var:
     """Causal softmax over j of query[:, i] . key[:, j], j <= i: [B * K, G, S, S].
 
-    Decomposed, because the engine's own attention ignores a mask (docs/ane_constraints.md).
+    Decomposed, because the engine's own attention ignores a mask (docs/ane.md).
     `query` [B * K, G, D, S] is scaled by 1 / sqrt(D) already, `key` is [B * K, 1, D, S].
     """
     positions = dims(query)[3]
