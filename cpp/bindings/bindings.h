@@ -8,6 +8,7 @@ void bind_mil(pybind11::module_& m);
 void bind_literal(pybind11::module_& mil);  // Called by bind_mil, as are the next two.
 void bind_blob(pybind11::module_& mil);
 void bind_op_set(pybind11::module_& mil);
+void bind_chip(pybind11::module_& m);
 void bind_engine(pybind11::module_& m);
 void bind_train(pybind11::module_& m);
 void bind_train_adam(pybind11::module_& train);

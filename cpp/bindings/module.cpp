@@ -29,6 +29,8 @@ void translate(std::exception_ptr pending) {
     raise("ShapeError", e.what());
   } catch (const pyane::BlobError& e) {
     raise("BlobError", e.what());
+  } catch (const pyane::ConfigError& e) {
+    raise("ConfigError", e.what());
   } catch (const pyane::CompileBudgetError& e) {
     raise("CompileBudgetError", e.what());
   } catch (const pyane::CompileError& e) {
@@ -52,6 +54,7 @@ PYBIND11_MODULE(_core, m) {
   py::register_local_exception_translator(&translate);
   bind_base(m);
   bind_mil(m);
+  bind_chip(m);
   bind_engine(m);
   bind_train(m);
 }

@@ -54,6 +54,11 @@ struct BlobError : Error {
   using Error::Error;
 };
 
+/// A setting that does not exist, or does not fit the others.
+struct ConfigError : Error {
+  using Error::Error;
+};
+
 /// The device refused to compile or load a program.
 struct CompileError : Error {
   using Error::Error;
