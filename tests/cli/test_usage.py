@@ -143,7 +143,9 @@ def test_checkpoints_that_cannot_be_generated_from(
 ) -> None:
     (here / "bad.bin").write_bytes(b"\1" * 100)
     assert "none.bin: checkpoint cannot be read" in fails(capsys, 1, "generate", "none.bin")
-    assert "no model.bin in this folder" in fails(capsys, 1, "generate", here)
+    assert "must hold model.bin (a run folder) or model.safetensors" in fails(
+        capsys, 1, "generate", here
+    )
     assert "bad.bin" in fails(capsys, 1, "generate", "bad.bin")
 
 

@@ -62,6 +62,35 @@ def test_layout(config: Config, rng: np.random.Generator, tmp_path: Path) -> Non
         assert np.array_equal(numbers[-13 * 12 :].reshape(13, 12), parameters["wcls"])
 
 
+def version_1(config: Config, parameters: Parameters) -> bytes:
+    """As llama2.c's export.py (version1_export) writes it."""
+    sizes = [getattr(config, name) for name in HEADER]
+    header = struct.pack("<Ii7iB", 0x616B3432, 1, *sizes, config.tied_classifier)
+    order = (
+        "rms_att_weight rms_ffn_weight rms_final_weight token_embedding_table wq wk wv wo w1 w2 w3"
+    )
+    names = order.split() + ([] if config.tied_classifier else ["wcls"])
+    return header.ljust(256, b"\0") + b"".join(parameters[n].tobytes() for n in names)
+
+
+def test_version_1(config: Config, rng: np.random.Generator, tmp_path: Path) -> None:
+    parameters = random_parameters(config, rng)
+    path = tmp_path / "model.bin"
+    raw = version_1(config, parameters)
+    path.write_bytes(raw)
+    read_config, read = read_llama2c(path)
+    assert read_config == config
+    assert read.flat.tobytes() == parameters.flat.tobytes()
+    for length in [28, 255, 256, len(raw) - 1]:
+        path.write_bytes(raw[:length])
+        with pytest.raises(CheckpointError, match=rf"needs .*{length}"):
+            read_llama2c(path)
+    for at, value in ((36, 2), (255, 1)):
+        path.write_bytes(raw[:at] + bytes([value]) + raw[at + 1 :])
+        with pytest.raises(CheckpointError, match="bytes 36 to 256 must be 0 or 1"):
+            read_llama2c(path)
+
+
 def test_every_truncation_is_refused(
     config: Config, rng: np.random.Generator, tmp_path: Path
 ) -> None:
@@ -114,8 +143,8 @@ def test_weights_that_are_not_finite_are_refused(rng: np.random.Generator, tmp_p
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
-    path.write_bytes(struct.pack("<Ii", 0x616B3432, 1) + bytes(300))
-    with pytest.raises(CheckpointError, match="format version 1; only the legacy version 0"):
+    path.write_bytes(struct.pack("<Ii", 0x616B3432, 2) + bytes(300))
+    with pytest.raises(CheckpointError, match="format version 2; versions 0 and 1 are read"):
         read_llama2c(path)
     path.write_bytes(b"Once upon a time, there was a text file.")
     with pytest.raises(CheckpointError, match=r"no llama2\.c checkpoint"):

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ConfigError, Error
-from . import doctor, generate, info, train
+from . import convert, doctor, generate, info, train
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -43,7 +43,7 @@ def _add(command: Callable[..., None]) -> None:
     app.command()(run)
 
 
-for _command in (train.train, generate.generate, info.info, doctor.doctor):
+for _command in (train.train, generate.generate, convert.convert, info.info, doctor.doctor):
     _add(_command)
 
 

@@ -1,160 +1,81 @@
-"""Checkpoints in the format of karpathy/llama2.c (its legacy version 0).
-
-Little endian, no padding, no magic number:
-
-    0     7 x int32     dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len
-                        vocab_size < 0: the classifier is not tied, and follows at the end
-    28    fp32 ...      the weights of `Config.parameter_shapes`, in that order, without wcls
-    ...   fp32 ...      freq_cis_real, freq_cis_imag: [seq_len, head_dim / 2] each; unused today
-    ...   fp32 ...      wcls [vocab_size, dim], if not tied
-
-Source: karpathy/llama2.c export.py (legacy_export) and run.c (read_checkpoint).
-"""
+"""Checkpoints of any kind: llama2.c files, run folders, Hugging Face folders."""
 
 from __future__ import annotations
 
-import os
-import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
-import numpy as np
+from ..errors import CheckpointError, ConfigError
+from .huggingface import is_huggingface, read_huggingface, write_huggingface
+from .llama2c import read_llama2c, rope_tables, write_llama2c
 
-from ..atomic_file import atomic_write
-from ..errors import CheckpointError, ConfigError, ShapeError
-from .config import Config
-from .parameters import Float32Array, Parameters
+if TYPE_CHECKING:
+    import os
 
-_HEADER = struct.Struct("<7i")
-_FIELDS = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "seq_len")
-# First word of llama2.c's later formats, "ak42".
-_VERSIONED_MAGIC = 0x616B3432
+    from .config import Config
+    from .parameters import Parameters
+
+__all__ = [
+    "read",
+    "read_huggingface",
+    "read_llama2c",
+    "rope_tables",
+    "write",
+    "write_huggingface",
+    "write_llama2c",
+]
 
 
-def read_llama2c(path: str | os.PathLike[str]) -> tuple[Config, Parameters]:
-    """Reads a llama2.c `.bin` checkpoint.
-
-    Everything is checked before memory is taken: a header that lies about the sizes cannot make
-    this allocate more than the file's own size.
+def read(path: str | os.PathLike[str]) -> tuple[Config, Parameters]:
+    """Reads a model, whatever its kind.
 
     Args:
-        path: The file. Its format has no place for `norm_eps` and `rope_theta`: they get the
-            defaults, which are llama2.c's.
+        path: A llama2.c file; a folder with model.safetensors (or its index) and config.json, or that
+            file in it; a run folder of `pyane train`, whose model.bin is read.
 
     Raises:
-        CheckpointError: Not such a file: sizes that do not fit together or to the file's length,
-            or weights that are not finite. Names the field or weight, its value, what it should be.
-        OSError: The file cannot be opened.
+        CheckpointError: It does not exist, cannot be read, or is none of these.
     """
     path = Path(path)
-    with path.open("rb") as file:
-        n_bytes = os.fstat(file.fileno()).st_size
-        config = _read_header(file, path, n_bytes)
-        expected = _file_bytes(config)
-        if n_bytes != expected:
-            sizes = ", ".join(f"{name} {getattr(config, name)}" for name in _FIELDS)
-            kind = "tied" if config.tied_classifier else "untied"
-            msg = (
-                f"{path}: the header ({sizes}, {kind} classifier) needs a file of {expected} "
-                f"bytes, got {n_bytes}"
-            )
-            raise CheckpointError(msg)
-        parameters = Parameters(config)
-        for name, view in parameters.items():
-            if name == "wcls":
-                file.seek(4 * 2 * config.seq_len * (config.head_dim // 2), os.SEEK_CUR)
-            _read_into(file, path, name, view)
-    return config, parameters
-
-
-def write_llama2c(path: str | os.PathLike[str], config: Config, parameters: Parameters) -> None:
-    """Writes a llama2.c `.bin` checkpoint, replacing `path` whole or not at all.
-
-    Reading it back gives the same weights bit for bit.
-
-    Raises:
-        ShapeError: `parameters` belong to another config.
-        CheckpointError: `config` has a `norm_eps` or `rope_theta` that the format cannot keep, or
-            the file could not be written (disk full, no permission); the old file is untouched.
-    """
-    path = Path(path)
-    if parameters.config.parameter_shapes != config.parameter_shapes:
-        msg = f"write_llama2c: parameters must be of {config}, got those of {parameters.config}"
-        raise ShapeError(msg)
-    for name, default in (("norm_eps", 1e-5), ("rope_theta", 10000.0)):
-        if getattr(config, name) != default:
-            msg = (
-                f"{path}: llama2.c's format has no field for {name}, which must be {default}, "
-                f"got {getattr(config, name)}"
-            )
-            raise CheckpointError(msg)
-    vocab_size = config.vocab_size if config.tied_classifier else -config.vocab_size
-    header = [getattr(config, name) for name in _FIELDS]
-    header[_FIELDS.index("vocab_size")] = vocab_size
     try:
-        with atomic_write(path) as file:
-            file.write(_HEADER.pack(*header))
-            for name, view in parameters.items():
-                if name == "wcls":
-                    continue
-                file.write(_little_endian(view))
-            for table in rope_tables(config.seq_len, config.head_dim, config.rope_theta):
-                file.write(_little_endian(table))
-            if not config.tied_classifier:
-                file.write(_little_endian(parameters["wcls"]))
+        if path.is_dir():
+            if is_huggingface(path):
+                return read_huggingface(path)
+            if (path / "model.bin").is_file():
+                return read_llama2c(path / "model.bin")
+            msg = (
+                f"{path}: must hold model.bin (a run folder) or model.safetensors (a Hugging Face "
+                "folder), got neither"
+            )
+            raise CheckpointError(msg)
+        if path.name in ("model.safetensors", "model.safetensors.index.json"):
+            return read_huggingface(path.parent)
+        return read_llama2c(path)
     except OSError as error:
-        msg = f"{path}: could not be written: {error.strerror or error}"
+        msg = f"{error.filename or path}: checkpoint cannot be read ({error.strerror or error})"
         raise CheckpointError(msg) from error
 
 
-def rope_tables(n_positions: int, head_dim: int, theta: float) -> tuple[Float32Array, Float32Array]:
-    """Rotary cos and sin: of position * theta^(-2i / head_dim), [n_positions, head_dim / 2] each.
+def write(
+    path: str | os.PathLike[str], config: Config, parameters: Parameters, dtype: str = "float32"
+) -> None:
+    """Writes a model: a llama2.c file when the name ends in `.bin`, else a Hugging Face folder.
 
-    Angles are rounded to fp32 as llama2.c's are; its tables differ in the last bit here and there.
+    Args:
+        path: Where. A file is replaced; a folder must be new or empty.
+        config: Sizes.
+        parameters: Weights.
+        dtype: What a folder's weights are rounded to: "float32", "float16" or "bfloat16".
+
+    Raises:
+        ConfigError: `dtype` is unknown, or not float32 for a llama2.c file.
+        ShapeError: `parameters` belong to another config.
+        CheckpointError: The format cannot hold the model, or writing failed; nothing was replaced.
     """
-    exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-    frequencies = np.float32(1.0) / np.float32(theta) ** exponents
-    angles = np.outer(np.arange(n_positions, dtype=np.float32), frequencies).astype(np.float64)
-    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-
-
-def _read_header(file: BinaryIO, path: Path, n_bytes: int) -> Config:
-    raw = file.read(_HEADER.size)
-    if len(raw) < _HEADER.size:
-        msg = f"{path}: the header needs {_HEADER.size} bytes, but the file has {n_bytes}"
-        raise CheckpointError(msg)
-    values = dict(zip(_FIELDS, _HEADER.unpack(raw), strict=True))
-    if values["dim"] == _VERSIONED_MAGIC:
-        msg = (
-            f"{path}: this is llama2.c's format version {values['hidden_dim']}; only the legacy "
-            "version 0 is read. Write it with llama2.c's `export.py --version 0`"
-        )
-        raise CheckpointError(msg)
-    tied = values["vocab_size"] > 0
-    values["vocab_size"] = abs(values["vocab_size"])
-    try:
-        return Config(**values, tied_classifier=tied)
-    except ConfigError as error:
-        msg = f"{path}: no llama2.c checkpoint: {error}"
-        raise CheckpointError(msg) from error
-
-
-def _file_bytes(config: Config) -> int:
-    return _HEADER.size + 4 * (config.n_parameters + 2 * config.seq_len * (config.head_dim // 2))
-
-
-def _read_into(file: BinaryIO, path: Path, name: str, view: Float32Array) -> None:
-    data = view.reshape(-1).data.cast("B")
-    if file.readinto(data) != len(data):  # type: ignore[attr-defined]
-        msg = f"{path}: the file ended while {name} was read: it is being changed"
-        raise CheckpointError(msg)
-    if not np.little_endian:
-        view.byteswap(inplace=True)
-    if not np.isfinite(view).all():
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(view))[0])
-        msg = f"{path}: weights must be finite, got {name}{list(index)} = {view[index]}"
-        raise CheckpointError(msg)
-
-
-def _little_endian(values: Float32Array) -> memoryview:
-    return np.ascontiguousarray(values, dtype="<f4").data
+    if Path(path).suffix != ".bin":
+        write_huggingface(path, config, parameters, dtype)
+        return
+    if dtype != "float32":
+        msg = f"--dtype must be float32 for a llama2.c file ({path}), got {dtype}"
+        raise ConfigError(msg)
+    write_llama2c(path, config, parameters)

@@ -13,7 +13,7 @@ import pyane
 
 from .. import llama
 from ..errors import CheckpointError, ConfigError, DataError, ShapeError
-from ..llama.checkpoint import read_llama2c
+from ..llama.checkpoint import read as read_checkpoint
 from .config import RESUMABLE, TrainConfig
 from .data import Dataset, TokenArray, encode_text, open_token_file, read_text, split
 from .run_folder import RunFolder, check_new, find_tokenizer
@@ -157,23 +157,13 @@ def _resume(run: RunFolder, changes: Mapping[str, Any], note: Note) -> Session:
 
 
 def load_model(path: Path) -> tuple[llama.Config, llama.Parameters, Path | None]:
-    """Weights of a run folder or a llama2.c checkpoint, and the tokenizer beside them, if any.
+    """Weights of a run folder or a checkpoint of any kind, and the tokenizer beside them, if any.
 
     Raises:
         CheckpointError: Missing, or not a checkpoint.
     """
-    file = path
-    if path.is_dir():
-        file = path / "model.bin"
-        if not file.is_file():
-            msg = f"{path}: no model.bin in this folder; give a run folder or a checkpoint file"
-            raise CheckpointError(msg)
-    try:
-        config, parameters = read_llama2c(file)
-    except OSError as e:
-        msg = f"{file}: checkpoint cannot be read ({e.strerror or e})"
-        raise CheckpointError(msg) from e
-    return config, parameters, find_tokenizer(file.parent)
+    config, parameters = read_checkpoint(path)
+    return config, parameters, find_tokenizer(path if path.is_dir() else path.parent)
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pyane.cli import main
+from pyane.llama import Config, Parameters, checkpoint
+
+CONFIG = Config(
+    dim=12, hidden_dim=17, n_layers=2, n_heads=3, n_kv_heads=1, vocab_size=13, seq_len=5
+)
+
+
+@pytest.fixture
+def model(tmp_path: Path, rng: np.random.Generator) -> Path:
+    values = rng.standard_normal(CONFIG.n_parameters).astype(np.float32)
+    checkpoint.write(tmp_path / "a.bin", CONFIG, Parameters(CONFIG, values))
+    return tmp_path / "a.bin"
+
+
+def test_there_and_back(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(model), str(tmp_path / "hf")]) == 0
+    out = capsys.readouterr().out
+    assert f"hf: {CONFIG.n_parameters:,} parameters, 2 layers, vocabulary 13, float32" in out
+    assert main(["convert", str(tmp_path / "hf"), str(tmp_path / "b.bin")]) == 0
+    assert (tmp_path / "b.bin").read_bytes() == model.read_bytes()
+
+
+def test_a_run_folder_with_its_tokenizer(shared_data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(shared_data / "stories260K.bin", run / "model.bin")
+    shutil.copy(shared_data / "tok512.bin", run / "tokenizer.bin")
+    assert main(["convert", str(run), str(tmp_path / "hf"), "--dtype", "bfloat16"]) == 0
+    copy = (tmp_path / "hf/tokenizer.bin").read_bytes()
+    assert copy == (shared_data / "tok512.bin").read_bytes()
+    assert checkpoint.read(tmp_path / "hf")[0].n_layers == 5
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["a.bin", "a.bin"], 2, "DST must not be SRC, got a.bin for both"),
+        (
+            ["a.bin", "b.bin", "--dtype", "float16"],
+            2,
+            "--dtype must be float32 for a llama2.c file",
+        ),
+        (
+            ["a.bin", "hf", "--dtype", "int4"],
+            2,
+            "--dtype must be one of float32, float16, bfloat16",
+        ),
+        (["a.bin", "full"], 1, "full: must be new or an empty folder"),
+        (["a.bin", "absent/hf"], 1, "absent/hf: could not be written: No such file or directory"),
+        (["absent", "hf"], 1, "absent: checkpoint cannot be read (No such file or directory)"),
+        (["full", "hf"], 1, "full: must hold model.bin (a run folder) or model.safetensors"),
+    ],
+)
+def test_errors(
+    args: list[str],
+    code: int,
+    message: str,
+    model: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(model.parent)
+    Path("full").mkdir()
+    Path("full/file").touch()
+    assert main(["convert", *args]) == code
+    assert message in capsys.readouterr().err
+    assert sorted(p.name for p in Path().iterdir()) == ["a.bin", "full"]
