@@ -137,8 +137,12 @@ class Llama:
         for layer in range(config.n_layers):
             s: dict[str, Array] = {"x": x}
             s["xn"] = rmsnorm(x, w["rms_att_weight"][layer], eps)
-            s["q"] = rope(self._heads(s["xn"] @ w["wq"][layer].T, config.n_heads), theta)
-            s["k"] = rope(self._heads(s["xn"] @ w["wk"][layer].T, config.n_kv_heads), theta)
+            for name, n_heads in (("q", config.n_heads), ("k", config.n_kv_heads)):
+                raw = self._heads(s["xn"] @ w[f"w{name}"][layer].T, n_heads)
+                s[f"{name}_raw"] = raw
+                if config.qk_norm:
+                    raw = rmsnorm(raw, w[f"rms_{name}_weight"][layer], eps)
+                s[name] = rope(raw, theta)
             s["v"] = self._heads(s["xn"] @ w["wv"][layer].T, config.n_kv_heads)
             s["o"] = attention(s["q"], s["k"], s["v"]).reshape(*x.shape[:2], -1)
             s["x2"] = x + s["o"] @ w["wo"][layer].T
@@ -189,8 +193,12 @@ class Llama:
             grads["wo"][layer] = outer(dx2, s["o"])
             do = self._heads(dx2 @ w["wo"][layer], config.n_heads)
             dq, dk, dv = attention_backward(do, s["q"], s["k"], s["v"])
-            dq = rope(dq, theta, inverse=True).reshape(*dx.shape[:2], -1)
-            dk = rope(dk, theta, inverse=True).reshape(*dx.shape[:2], -1)
+            dq, dk = (rope(d, theta, inverse=True) for d in (dq, dk))
+            if config.qk_norm:
+                weights = w["rms_q_weight"][layer], w["rms_k_weight"][layer]
+                dq, grads["rms_q_weight"][layer] = rmsnorm_backward(dq, s["q_raw"], weights[0], eps)
+                dk, grads["rms_k_weight"][layer] = rmsnorm_backward(dk, s["k_raw"], weights[1], eps)
+            dq, dk = (d.reshape(*dx.shape[:2], -1) for d in (dq, dk))
             dv = dv.reshape(*dx.shape[:2], -1)
             grads["wq"][layer] = outer(dq, s["xn"])
             grads["wk"][layer] = outer(dk, s["xn"])

@@ -1,6 +1,6 @@
 """Writes llama_*.npz: a tiny Llama 2 in PyTorch, its logits, loss, gradients, ten Adam steps.
 
-    python tests/golden/make_golden.py
+    python tests/golden/make_golden.py [CASE...]
 
 Needs torch; the tests that read the files do not. Each file holds
     config        JSON of pyane.llama.Config's fields
@@ -16,6 +16,7 @@ Needs torch; the tests that read the files do not. Each file holds
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,24 @@ CASES = {
         },
         "batch": 1,
     },
+    # As Qwen3: heads wider than dim / n_heads (of which 5 does not divide 36), QK-norm.
+    "qk_norm": {
+        "config": {
+            "dim": 36,
+            "hidden_dim": 44,
+            "n_layers": 2,
+            "n_heads": 10,
+            "n_kv_heads": 5,
+            "vocab_size": 31,
+            "seq_len": 17,
+            "tied_classifier": True,
+            "head_dim": 8,
+            "qk_norm": True,
+            "norm_eps": 1e-6,
+            "rope_theta": 1e6,
+        },
+        "batch": 2,
+    },
 }
 NORM_EPS = 1e-5
 ROPE_THETA = 10000.0
@@ -75,14 +94,20 @@ ROPE_THETA = 10000.0
 class Layer(nn.Module):
     def __init__(self, c: dict) -> None:
         super().__init__()
-        kv_dim = c["dim"] // c["n_heads"] * c["n_kv_heads"]
+        head_dim = c.get("head_dim", c["dim"] // c["n_heads"])
+        q_dim, kv_dim = head_dim * c["n_heads"], head_dim * c["n_kv_heads"]
+        self.eps = c.get("norm_eps", NORM_EPS)
         self.n_heads, self.n_kv_heads = c["n_heads"], c["n_kv_heads"]
         self.rms_att_weight = nn.Parameter(torch.empty(c["dim"]))
         self.rms_ffn_weight = nn.Parameter(torch.empty(c["dim"]))
-        self.wq = nn.Linear(c["dim"], c["dim"], bias=False)
+        self.qk_norm = c.get("qk_norm", False)
+        if self.qk_norm:
+            self.rms_q_weight = nn.Parameter(torch.empty(head_dim))
+            self.rms_k_weight = nn.Parameter(torch.empty(head_dim))
+        self.wq = nn.Linear(c["dim"], q_dim, bias=False)
         self.wk = nn.Linear(c["dim"], kv_dim, bias=False)
         self.wv = nn.Linear(c["dim"], kv_dim, bias=False)
-        self.wo = nn.Linear(c["dim"], c["dim"], bias=False)
+        self.wo = nn.Linear(q_dim, c["dim"], bias=False)
         self.w1 = nn.Linear(c["dim"], c["hidden_dim"], bias=False)
         self.w2 = nn.Linear(c["hidden_dim"], c["dim"], bias=False)
         self.w3 = nn.Linear(c["dim"], c["hidden_dim"], bias=False)
@@ -91,18 +116,22 @@ class Layer(nn.Module):
         return x.unflatten(-1, (n, -1)).transpose(1, 2)  # [B, heads, S, D]
 
     def forward(self, x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
-        h = F.rms_norm(x, x.shape[-1:], self.rms_att_weight, NORM_EPS)
+        h = F.rms_norm(x, x.shape[-1:], self.rms_att_weight, self.eps)
 
         def rotate(y: torch.Tensor) -> torch.Tensor:
             pairs = torch.view_as_complex(y.unflatten(-1, (-1, 2)).contiguous())
             return torch.view_as_real(pairs * turn).flatten(-2)
 
-        q = rotate(self.heads(self.wq(h), self.n_heads))
-        k = rotate(self.heads(self.wk(h), self.n_kv_heads))
+        q = self.heads(self.wq(h), self.n_heads)
+        k = self.heads(self.wk(h), self.n_kv_heads)
+        if self.qk_norm:
+            q = F.rms_norm(q, q.shape[-1:], self.rms_q_weight, self.eps)
+            k = F.rms_norm(k, k.shape[-1:], self.rms_k_weight, self.eps)
+        q, k = rotate(q), rotate(k)
         v = self.heads(self.wv(h), self.n_kv_heads)
         a = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         x = x + self.wo(a.transpose(1, 2).flatten(-2))
-        h = F.rms_norm(x, x.shape[-1:], self.rms_ffn_weight, NORM_EPS)
+        h = F.rms_norm(x, x.shape[-1:], self.rms_ffn_weight, self.eps)
         return x + self.w2(F.silu(self.w1(h)) * self.w3(h))
 
 
@@ -113,16 +142,17 @@ class Llama(nn.Module):
         self.layers = nn.ModuleList(Layer(c) for _ in range(c["n_layers"]))
         self.rms_final_weight = nn.Parameter(torch.empty(c["dim"]))
         self.wcls = None if c["tied_classifier"] else nn.Linear(c["dim"], c["vocab_size"], False)
-        head_dim = c["dim"] // c["n_heads"]
+        head_dim = c.get("head_dim", c["dim"] // c["n_heads"])
+        self.eps, theta = c.get("norm_eps", NORM_EPS), c.get("rope_theta", ROPE_THETA)
         exponents = torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim
-        angles = torch.outer(torch.arange(c["seq_len"]).double(), ROPE_THETA**-exponents)
+        angles = torch.outer(torch.arange(c["seq_len"]).double(), theta**-exponents)
         self.turn = torch.polar(torch.ones_like(angles), angles)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         x = self.token_embedding_table(tokens)
         for layer in self.layers:
             x = layer(x, self.turn)
-        x = F.rms_norm(x, x.shape[-1:], self.rms_final_weight, NORM_EPS)
+        x = F.rms_norm(x, x.shape[-1:], self.rms_final_weight, self.eps)
         head = self.token_embedding_table.weight if self.wcls is None else self.wcls.weight
         return F.linear(x, head)
 
@@ -190,7 +220,7 @@ def make(name: str, case: dict) -> None:
         optimizer.step()
     out["adam_losses"] = np.array(losses)
     texts = {
-        "config": c | {"norm_eps": NORM_EPS, "rope_theta": ROPE_THETA},
+        "config": {"norm_eps": NORM_EPS, "rope_theta": ROPE_THETA} | c,
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
         "adam": ADAM,
     }
@@ -201,5 +231,6 @@ def make(name: str, case: dict) -> None:
 
 
 if __name__ == "__main__":
-    for case_name, case_data in CASES.items():
-        make(case_name, case_data)
+    wanted = sys.argv[1:] or CASES
+    for case_name in wanted:
+        make(case_name, CASES[case_name])

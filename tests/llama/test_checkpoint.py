@@ -5,6 +5,7 @@ import errno
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -207,3 +208,19 @@ def test_real_checkpoint(shared_data: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         np.frombuffer(copy[weights:], "<f4"), np.frombuffer(original[weights:], "<f4"), atol=1e-7
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"head_dim": 10}, r"no field for head_dim, which must be 4, got 10"),
+        ({"qk_norm": True}, r"no field for qk_norm, which must be False, got True"),
+    ],
+)
+def test_shapes_that_the_format_has_no_field_for(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(CONFIG, **change)
+    with pytest.raises(CheckpointError, match=message):
+        write_llama2c(tmp_path / "m.bin", config, Parameters(config))
+    assert not (tmp_path / "m.bin").exists()

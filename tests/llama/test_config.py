@@ -29,10 +29,29 @@ def test_stories110m_has_the_reports_parameter_count() -> None:
     assert round((config.n_parameters - embedding) / 1e6, 2) == 84.95
 
 
+def test_qwen3_has_the_published_parameter_count() -> None:
+    config = PRESETS["qwen3-0.6b"]
+    # The sum of the tensors in Qwen/Qwen3-0.6B's model.safetensors, the tied lm_head counted once.
+    assert config.n_parameters == 596_049_920
+    assert config.n_embedding_parameters == 155_582_464
+    assert (config.q_dim, config.kv_dim, config.head_dim) == (2048, 1024, 128)
+    assert config.parameter_shapes["rms_k_weight"] == (28, 128)
+
+
+def test_heads_may_be_wider_than_their_share() -> None:
+    config = Config(**SMALL | {"n_heads": 7, "n_kv_heads": 7, "head_dim": 10})
+    assert config.parameter_shapes["wq"] == (2, 70, 24)
+    assert config.parameter_shapes["wo"] == (2, 24, 70)
+    assert Config(**SMALL) == Config(**SMALL, head_dim=4)
+    assert Config(**SMALL) != Config(**SMALL, head_dim=6)
+    assert Config(**dataclasses.asdict(config)) == config
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_parameter_count_is_the_sum_of_the_shapes(tied: bool) -> None:
     for preset in PRESETS.values():
         config = dataclasses.replace(preset, tied_classifier=tied)
+        assert "rms_q_weight" not in config.parameter_shapes or config.qk_norm
         shapes = config.parameter_shapes
         assert ("wcls" in shapes) is not tied
         assert config.n_parameters == sum(int(np.prod(shape)) for shape in shapes.values())
@@ -46,7 +65,11 @@ def test_parameter_count_is_the_sum_of_the_shapes(tied: bool) -> None:
         ({"n_layers": 2.0}, "n_layers must be an int, got 2.0"),
         ({"vocab_size": True}, "vocab_size must be an int, got True"),
         ({"seq_len": 2**31}, "seq_len must be between .* got 2147483648"),
-        ({"n_heads": 7}, "n_heads must divide dim = 24, got 7"),
+        ({"n_heads": 7}, "n_heads must divide dim = 24 unless head_dim is given, got 7"),
+        ({"head_dim": 5}, "head_dim must be even, .* got 5"),
+        ({"head_dim": -2}, "head_dim must be between 1 and 2147483647, got -2"),
+        ({"n_heads": 0}, "n_heads must be between .* got 0"),
+        ({"qk_norm": "yes"}, "qk_norm must be a bool, got 'yes'"),
         ({"n_kv_heads": 4}, "n_kv_heads must divide n_heads = 6, got 4"),
         ({"n_heads": 24, "n_kv_heads": 1}, "must be even.* got 24 / 24 = 1"),
         ({"tied_classifier": 1}, "tied_classifier must be a bool, got 1"),

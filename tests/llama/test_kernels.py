@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,8 +19,10 @@ from pyane.llama.kernels import (
     KernelDefinition,
     KernelShape,
     attention,
+    backward_kernels,
     building_blocks,
     feed_forward,
+    forward_kernels,
 )
 from reference import numeric_gradient
 
@@ -32,7 +34,13 @@ BUILDER_MODULES = (attention, building_blocks, feed_forward)
 
 
 def shape(
-    dim: int, hidden: int, heads: int, kv_heads: int, batch: int, positions: int
+    dim: int,
+    hidden: int,
+    heads: int,
+    kv_heads: int,
+    batch: int,
+    positions: int,
+    **options: Any,
 ) -> KernelShape:
     config = Config(
         dim=dim,
@@ -42,6 +50,7 @@ def shape(
         n_kv_heads=kv_heads,
         vocab_size=1,
         seq_len=positions,
+        **options,
     )
     return KernelShape(config, batch, positions)
 
@@ -52,7 +61,13 @@ SHAPES = {
     "gqa": shape(36, 40, 6, 2, 3, 21),
     "multi_query": shape(16, 31, 8, 1, 1, 37),
     "stories260k": shape(64, 172, 8, 4, 1, 64),
+    "qk_norm": shape(20, 12, 6, 3, 2, 11, head_dim=8, qk_norm=True, norm_eps=1e-6),
 }
+
+
+def definition_of(name: str, shape: KernelShape) -> KernelDefinition:
+    kernels = forward_kernels(shape.config) + backward_kernels(shape.config)
+    return next(kernel for kernel in kernels if kernel.name == name)
 
 
 @dataclass
@@ -92,12 +107,18 @@ def sdpa_forward(c: Case) -> dict[str, np.ndarray]:
         y = xn @ c.weight(name).T
         return y.reshape(*y.shape[:2], -1, d)
 
-    q, k = (ref.rope(heads(name), config.rope_theta) for name in ("wq", "wk"))
-    v = heads("wv")
+    raw_q, raw_k, v = (heads(name) for name in ("wq", "wk", "wv"))
+    q, k = raw_q, raw_k
+    if config.qk_norm:
+        q = ref.rmsnorm(q, c.weight("rmsq"), config.norm_eps)
+        k = ref.rmsnorm(k, c.weight("rmsk"), config.norm_eps)
+    q, k = ref.rope(q, config.rope_theta), ref.rope(k, config.rope_theta)
     attn = ref.attention(q, k, v).reshape(*xn.shape[:2], -1)
     xmid = c.rows("xin") + attn @ c.weight("wo").T
     values = {"query": q / np.sqrt(d), "key": k, "value": v}
     values |= {"attn": attn, "xmid": xmid, "xnatt": xn}
+    if config.qk_norm:
+        values |= {"qraw": raw_q, "kraw": raw_k}
     results = {name: to_device(y) for name, y in values.items()}
     return results | {"probs": scores(c, ref.attention_probabilities(q, k))}
 
@@ -159,9 +180,10 @@ def sdpa_backward2(c: Case) -> dict[str, np.ndarray]:
     keys = k[:, :, np.arange(config.n_heads) // group]
     dq = np.einsum("bhij,bjhd->bihd", ds, keys) / np.sqrt(config.head_dim)
     dk = np.einsum("bhij,bihd->bjhd", ds, q).reshape(*k.shape[:3], group, -1).sum(axis=3)
+    names = ("dqnorm", "dknorm") if config.qk_norm else ("dquery", "dkey")
     return {
-        "dquery": to_device(ref.rope(dq, config.rope_theta, inverse=True)),
-        "dkey": to_device(ref.rope(dk, config.rope_theta, inverse=True)),
+        name: to_device(ref.rope(d, config.rope_theta, inverse=True))
+        for name, d in zip(names, (dq, dk), strict=True)
     }
 
 
@@ -236,7 +258,7 @@ def test_kernel_agrees_with_reference(
     rng: np.random.Generator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    case = make_case(KERNELS[name], shape, rng)
+    case = make_case(definition_of(name, shape), shape, rng)
     expected = REFERENCES[name](case)
     actual = evaluate(device, case)
     allowed = bounds(case, monkeypatch)

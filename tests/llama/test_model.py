@@ -21,6 +21,7 @@ from pyane.llama import Config, Model, Parameters
 #            norm 3, h1 1, silu 1, gate 1, W2 1, residual 1
 #   backward: stream 1, W2^T 1, gate 2, dh1 1, W1^T 1, sum 1, stream 1, Wo^T 1, dprobs 1, p dp 1,
 #            sum 1, difference 1, dscores 1, dquery 1, RoPE 2, Wq^T 1, sums 2
+#   (QK-norm: 3 and 1 more, which these bounds do without.)
 FORWARD_ROUNDINGS = 20
 BACKWARD_ROUNDINGS = 20
 # Each is a relative error of at most 2^-11; as independent errors they add up to sqrt(n) of it. A

@@ -61,8 +61,9 @@ def test_swiglu(rng: np.random.Generator) -> None:
     check(dh3, numeric_gradient(lambda: weighted(ref.swiglu(h1, h3), dg), h3))
 
 
+@pytest.mark.parametrize("qk_norm", [False, True])
 @pytest.mark.parametrize("tied", [True, False])
-def test_whole_model(rng: np.random.Generator, tied: bool) -> None:
+def test_whole_model(rng: np.random.Generator, tied: bool, qk_norm: bool) -> None:
     config = Config(
         dim=8,
         hidden_dim=6,
@@ -72,6 +73,8 @@ def test_whole_model(rng: np.random.Generator, tied: bool) -> None:
         vocab_size=7,
         seq_len=5,
         tied_classifier=tied,
+        head_dim=6 if qk_norm else 0,
+        qk_norm=qk_norm,
     )
     weights = {n: rng.standard_normal(s) * 0.5 for n, s in config.parameter_shapes.items()}
     model = ref.Llama(config, weights)

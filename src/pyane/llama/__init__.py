@@ -1,4 +1,4 @@
-"""Llama 2 on the engine: configuration, weights, layer kernels, forward and backward."""
+"""Llama-like models on the engine: configuration, weights, layer kernels, forward and backward."""
 
 from __future__ import annotations
 

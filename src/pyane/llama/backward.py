@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .._core import train as cpu
 from .._core.base import float_to_half
-from .kernels import BACKWARD
+from .kernels import backward_kernels
 from .tensors import surfaces
 
 if TYPE_CHECKING:
@@ -17,17 +17,6 @@ if TYPE_CHECKING:
     from .parameters import Float32Array, Parameters
     from .tensors import Tensor, TensorPool
 
-# Used by one layer after the other: the queue copies what it needs.
-_SCRATCH = tuple(
-    sorted(
-        {
-            name
-            for kernel in BACKWARD
-            for name in (*kernel.inputs, *kernel.outputs)
-            if name.startswith("d")
-        }
-    )
-)
 # Weight: gradient of its output, its input.
 _PRODUCTS = {
     "w2": ("dxout", "hgate"),
@@ -78,6 +67,27 @@ class _Run:
                 dw_scale=1.0 / self.loss_scale,
             )
 
+    def through_head_norm(self, layer: int, tensors: dict[str, Tensor], which: str) -> None:
+        """Takes the gradient of queries ("q") or keys ("k") through their RMSNorm, head by head."""
+        name, result = f"rms_{which}_weight", {"q": "dquery", "k": "dkey"}[which]
+        dx, dy, x = (tensors[key] for key in (result, f"d{which}norm", f"{which}raw"))
+        head_dim, positions = self.parameters.config.head_dim, x.array.shape[3]
+        rows = (-1, head_dim, 1, positions)
+        with (
+            dx.surface.lock(),
+            dy.surface.lock(read_only=True),
+            x.surface.lock(read_only=True),
+        ):
+            cpu.rmsnorm_backward(
+                dx.array.reshape(rows),
+                self.gradients[name][layer],
+                dy.array.reshape(rows),
+                x.array.reshape(rows),
+                self.parameters[name][layer],
+                eps=self.parameters.config.norm_eps,
+                dw_scale=1.0 / self.loss_scale,
+            )
+
 
 class BackwardPass:
     """Layers compiled and bound for the backward pass of one ForwardPass that keeps its taps.
@@ -91,8 +101,13 @@ class BackwardPass:
     ) -> None:
         """Compiles and binds."""
         shape = forward.shape
-        self.kernels = {kernel.name: device.compile(kernel.program(shape)) for kernel in BACKWARD}
-        scratch = pool.new_set(shape, _SCRATCH)
+        definitions = backward_kernels(shape.config)
+        self.kernels = {
+            kernel.name: device.compile(kernel.program(shape)) for kernel in definitions
+        }
+        # Used by one layer after the other: the queue copies what it needs.
+        used = {name for kernel in definitions for name in (*kernel.inputs, *kernel.outputs)}
+        scratch = pool.new_set(shape, sorted(name for name in used if name.startswith("d")))
         self._layers: list[dict[str, Tensor]] = []
         self._requests: list[dict[str, Request]] = []
         for layer, taps in enumerate(forward.layers):
@@ -104,7 +119,7 @@ class BackwardPass:
                         surfaces(tensors | weights.layers[layer], kernel.inputs + kernel.weights),
                         surfaces(tensors, kernel.outputs),
                     )
-                    for kernel in BACKWARD
+                    for kernel in definitions
                 }
             )
 
@@ -142,6 +157,9 @@ class BackwardPass:
             requests["sdpaBwd1"].evaluate()
             run.submit(layer, tensors, "wv")
             requests["sdpaBwd2"].evaluate()
+            if parameters.config.qk_norm:
+                run.through_head_norm(layer, tensors, "q")
+                run.through_head_norm(layer, tensors, "k")
             run.submit(layer, tensors, "wq", "wk")
             requests["qkvBwd"].evaluate()
             run.through_norm(layer, "rms_att_weight", tensors["dxnatt"], tensors["xin"])

@@ -1,7 +1,8 @@
-"""Shape of a Llama 2 model."""
+"""Shape of a Llama-like model."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -17,13 +18,15 @@ _MAX_SIZE = 2**31 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Sizes of a Llama 2 model: RMSNorm, RoPE, grouped-query attention, SwiGLU, no biases.
+    """Sizes of a Llama-like model: RMSNorm, RoPE, grouped-query attention, SwiGLU, no biases.
+
+    Llama 2 and 3, and Qwen3 with `qk_norm` and a `head_dim` of its own.
 
     Attributes:
         dim: Channels C of the residual stream.
         hidden_dim: Channels F inside the feed-forward block.
         n_layers: Layers L.
-        n_heads: Query heads H; divides `dim`.
+        n_heads: Query heads H; divides `dim` unless `head_dim` is given.
         n_kv_heads: Key and value heads; divides `n_heads`. Query head h reads KV head
             h // (n_heads / n_kv_heads).
         vocab_size: Tokens V.
@@ -31,6 +34,8 @@ class Config:
         tied_classifier: The classifier is the embedding table, not a matrix of its own.
         norm_eps: Added to the mean square in RMSNorm.
         rope_theta: Base of the rotary frequencies.
+        head_dim: Channels D of one head, even; 0 stands for dim / n_heads and is replaced by it.
+        qk_norm: Queries and keys are normalised head by head before RoPE turns them (Qwen3).
 
     Raises:
         ConfigError: A size is not a positive integer, or the sizes do not fit together.
@@ -46,44 +51,49 @@ class Config:
     tied_classifier: bool = True
     norm_eps: float = 1e-5
     rope_theta: float = 10000.0
+    head_dim: int = 0
+    qk_norm: bool = False
 
     def __post_init__(self) -> None:
+        is_derived = self.head_dim == 0
+        if is_derived and _is_size(self.dim) and _is_size(self.n_heads):
+            if self.dim % self.n_heads:
+                msg = (
+                    f"Config: n_heads must divide dim = {self.dim} unless head_dim is given, got "
+                    f"{self.n_heads}"
+                )
+                raise ConfigError(msg)
+            object.__setattr__(self, "head_dim", self.dim // self.n_heads)
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type == "int":
-                # bool is an int to Python; numpy integers are not, and would not serialise.
                 if not isinstance(value, int) or isinstance(value, bool):
                     msg = f"Config: {field.name} must be an int, got {value!r}"
                     raise ConfigError(msg)
-                if not 1 <= value <= _MAX_SIZE:
+                if not _is_size(value):
                     msg = f"Config: {field.name} must be between 1 and {_MAX_SIZE}, got {value}"
                     raise ConfigError(msg)
-        if self.dim % self.n_heads:
-            msg = f"Config: n_heads must divide dim = {self.dim}, got {self.n_heads}"
-            raise ConfigError(msg)
         if self.n_heads % self.n_kv_heads:
             msg = f"Config: n_kv_heads must divide n_heads = {self.n_heads}, got {self.n_kv_heads}"
             raise ConfigError(msg)
         if self.head_dim % 2:
+            name = "dim / n_heads" if is_derived else "head_dim"
+            origin = f"{self.dim} / {self.n_heads} = " if is_derived else ""
             msg = (
-                "Config: dim / n_heads must be even, because RoPE turns pairs of channels, got "
-                f"{self.dim} / {self.n_heads} = {self.head_dim}"
+                f"Config: {name} must be even, because RoPE turns pairs of channels, got "
+                f"{origin}{self.head_dim}"
             )
             raise ConfigError(msg)
-        if not isinstance(self.tied_classifier, bool):
-            msg = f"Config: tied_classifier must be a bool, got {self.tied_classifier!r}"
-            raise ConfigError(msg)
+        for name in ("tied_classifier", "qk_norm"):
+            if not isinstance(getattr(self, name), bool):
+                msg = f"Config: {name} must be a bool, got {getattr(self, name)!r}"
+                raise ConfigError(msg)
         if not 0.0 < self.norm_eps < 1.0:
             msg = f"Config: norm_eps must be between 0 and 1, got {self.norm_eps!r}"
             raise ConfigError(msg)
         if not 1.0 < self.rope_theta < float("inf"):
             msg = f"Config: rope_theta must be finite and above 1, got {self.rope_theta!r}"
             raise ConfigError(msg)
-
-    @property
-    def head_dim(self) -> int:
-        """Channels D of one head."""
-        return self.dim // self.n_heads
 
     @property
     def q_dim(self) -> int:
@@ -100,7 +110,9 @@ class Config:
         """Shape of every weight by its llama2.c name, in the order of a llama2.c file.
 
         Per-layer weights are stacked: their first dimension is the layer. Matrices are
-        [outputs, inputs]. `wcls` is there only when the classifier is not tied.
+        [outputs, inputs]. `wcls` is there only when the classifier is not tied. `rms_q_weight` and
+        `rms_k_weight`, one weight per channel of a head, are there only with `qk_norm`; llama2.c has
+        no name for them.
         """
         layers, dim, hidden = self.n_layers, self.dim, self.hidden_dim
         shapes: dict[str, tuple[int, ...]] = {
@@ -116,6 +128,9 @@ class Config:
             "w3": (layers, hidden, dim),
             "rms_final_weight": (dim,),
         }
+        if self.qk_norm:
+            shapes["rms_q_weight"] = (layers, self.head_dim)
+            shapes["rms_k_weight"] = (layers, self.head_dim)
         if not self.tied_classifier:
             shapes["wcls"] = (self.vocab_size, dim)
         return shapes
@@ -123,18 +138,22 @@ class Config:
     @property
     def n_parameters(self) -> int:
         """Numbers to train; a tied classifier counts once."""
-        per_layer = (
-            2 * self.dim  # rms_att_weight, rms_ffn_weight
-            + 2 * self.q_dim * self.dim  # wq, wo
-            + 2 * self.kv_dim * self.dim  # wk, wv
-            + 3 * self.hidden_dim * self.dim  # w1, w2, w3
-        )
-        tables = 1 if self.tied_classifier else 2
-        return self.n_layers * per_layer + self.dim + tables * self.vocab_size * self.dim
+        return sum(math.prod(shape) for shape in self.parameter_shapes.values())
+
+    @property
+    def n_embedding_parameters(self) -> int:
+        """Those of the embedding table alone."""
+        return self.vocab_size * self.dim
+
+
+def _is_size(value: object) -> bool:
+    # bool is an int to Python; numpy integers are not, and would not serialise.
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_SIZE
 
 
 # Sizes of karpathy/tinyllamas. stories260k and stories110m have half and a quarter of the original
-# sequence length: what `pyane train` and upstream's benchmark report use.
+# sequence length: what `pyane train` and upstream's benchmark report use. qwen3-0.6b has the sizes of
+# Qwen/Qwen3-0.6B's config.json, with sequences as short as the others'; replace `seq_len` for longer.
 PRESETS: Mapping[str, Config] = MappingProxyType(
     {
         "stories260k": Config(
@@ -172,6 +191,19 @@ PRESETS: Mapping[str, Config] = MappingProxyType(
             n_kv_heads=12,
             vocab_size=32000,
             seq_len=256,
+        ),
+        "qwen3-0.6b": Config(
+            dim=1024,
+            hidden_dim=3072,
+            n_layers=28,
+            n_heads=16,
+            n_kv_heads=8,
+            head_dim=128,
+            qk_norm=True,
+            vocab_size=151936,
+            seq_len=256,
+            norm_eps=1e-6,
+            rope_theta=1e6,
         ),
     }
 )

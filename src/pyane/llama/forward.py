@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import evaluate
 from .._core import train as cpu
-from .kernels import FORWARD
+from .kernels import forward_kernels
 from .tensors import surfaces
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from .layer_weights import LayerWeights
     from .parameters import Float32Array
     from .tensors import Float16Array, Tensor, TensorPool
-
-# What a layer writes, besides its result.
-_TAPS = tuple(sorted({name for kernel in FORWARD for name in kernel.outputs} - {"xout"}))
 
 
 class ForwardPass:
@@ -51,20 +48,25 @@ class ForwardPass:
                 layers write to the same ones, and two streams take turns.
         """
         self.shape = shape
-        self.kernels = {kernel.name: device.compile(kernel.program(shape)) for kernel in FORWARD}
+        definitions = forward_kernels(shape.config)
+        # What a layer writes, besides its result.
+        names = sorted({name for kernel in definitions for name in kernel.outputs} - {"xout"})
+        self.kernels = {
+            kernel.name: device.compile(kernel.program(shape)) for kernel in definitions
+        }
         self.layers: list[dict[str, Tensor]] = []
         self._requests: list[Request] = []
         n_layers = shape.config.n_layers
-        taps = pool.new_set(shape, _TAPS)
+        taps = pool.new_set(shape, names)
         n_streams = n_layers + 1 if keep_taps else 2
         streams = [pool.new_set(shape, ["xin"])["xin"] for _ in range(n_streams)]
         for layer in range(n_layers):
             if keep_taps and layer > 0:
-                taps = pool.new_set(shape, _TAPS)
+                taps = pool.new_set(shape, names)
             ends = {"xin": streams[layer % n_streams], "xout": streams[(layer + 1) % n_streams]}
             tensors = taps | ends
             self.layers.append(tensors)
-            for kernel in FORWARD:
+            for kernel in definitions:
                 request = self.kernels[kernel.name].bind(
                     surfaces(tensors | weights.layers[layer], kernel.inputs + kernel.weights),
                     surfaces(tensors, kernel.outputs),

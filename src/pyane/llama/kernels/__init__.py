@@ -7,6 +7,20 @@ weights' gradients, embedding, classifier and loss are fp32 work of the CPU (../
 
 from __future__ import annotations
 
-from .definition import BACKWARD, FORWARD, KernelDefinition, KernelShape
+from .definition import (
+    BACKWARD,
+    FORWARD,
+    KernelDefinition,
+    KernelShape,
+    backward_kernels,
+    forward_kernels,
+)
 
-__all__ = ["BACKWARD", "FORWARD", "KernelDefinition", "KernelShape"]
+__all__ = [
+    "BACKWARD",
+    "FORWARD",
+    "KernelDefinition",
+    "KernelShape",
+    "backward_kernels",
+    "forward_kernels",
+]

@@ -13,26 +13,45 @@ if TYPE_CHECKING:
 
 
 def sdpa_forward(
-    shape: KernelShape, *, rmsatt: Var, wk: Var, wo: Var, wq: Var, wv: Var, xin: Var
+    shape: KernelShape,
+    *,
+    rmsatt: Var,
+    wk: Var,
+    wo: Var,
+    wq: Var,
+    wv: Var,
+    xin: Var,
+    rmsk: Var | None = None,
+    rmsq: Var | None = None,
 ) -> tuple[Var, ...]:
     """`xmid` = xin + Wo attention(rmsnorm(xin)).
 
     Besides, for the backward pass: `xnatt` (normalised), `query` (turned, times 1 / sqrt(D)), `key`
     (turned), `value`, `probs` (after softmax), `attn` (what enters Wo). Keeping the probabilities
     costs S^2 numbers per head, less than half the work of computing them again.
+
+    With `rmsq` and `rmsk`, queries and keys are normalised head by head before they are turned, and
+    `qraw` and `kraw`, what enters these norms, are kept as well.
     """
     config = shape.config
     rope = blocks.Rope(shape.positions, config.head_dim, config.rope_theta)
     xnatt = blocks.rmsnorm(xin, rmsatt, config.norm_eps, name="xnatt")
-    query = rope(blocks.linear(wq, xnatt), factor=shape.query_factor, name="query")
-    key = rope(blocks.linear(wk, xnatt), name="key")
+    raw: tuple[Var, ...] = ()
+    if rmsq is None or rmsk is None:
+        query, key = blocks.linear(wq, xnatt), blocks.linear(wk, xnatt)
+    else:
+        raw = blocks.linear(wk, xnatt, name="kraw"), blocks.linear(wq, xnatt, name="qraw")
+        key = blocks.head_rmsnorm(raw[0], rmsk, config.norm_eps)
+        query = blocks.head_rmsnorm(raw[1], rmsq, config.norm_eps)
+    query = rope(query, factor=shape.query_factor, name="query")
+    key = rope(key, name="key")
     value = blocks.linear(wv, xnatt, name="value")
     probs = blocks.causal_softmax(shape.heads(query), shape.heads(key), name="probs")
     # attn[d, i] = sum_j value[d, j] probs[i, j]
     mixed = mil.matmul(x=shape.heads(value), y=probs, transpose_x=False, transpose_y=True)
     attn = blocks.merge_heads(mixed, shape.batch, name="attn")
     xmid = mil.add(x=xin, y=blocks.linear(wo, attn), name="xmid")
-    return attn, key, probs, query, value, xmid, xnatt
+    return (attn, key, probs, query, value, xmid, xnatt, *raw)
 
 
 def wot_backward(_shape: KernelShape, *, dxmid: Var, wo: Var) -> tuple[Var, ...]:
@@ -62,19 +81,24 @@ def sdpa_backward1(
 
 
 def sdpa_backward2(shape: KernelShape, *, dscores: Var, key: Var, query: Var) -> tuple[Var, ...]:
-    """`dquery` and `dkey` as they left Wq and Wk: turned back, unscaled."""
+    """`dquery` and `dkey` as they left Wq and Wk: turned back, unscaled.
+
+    With QK-norm these are gradients of the norms' results, `dqnorm` and `dknorm`; the CPU takes them
+    through the norms (../backward.py).
+    """
     config = shape.config
+    names = ("dknorm", "dqnorm") if config.qk_norm else ("dkey", "dquery")
     rope = blocks.Rope(shape.positions, config.head_dim, config.rope_theta)
     # dquery[d, i] = sum_j key[d, j] dscores[i, j];  dkey[d, j] = sum_{g, i} query[d, i] dscores[i, j]
     dquery = mil.matmul(x=shape.heads(key), y=dscores, transpose_x=False, transpose_y=True)
     dkey = mil.matmul(x=shape.heads(query), y=dscores, transpose_x=False, transpose_y=False)
     return (
-        rope(blocks.merge_heads(blocks.sum_group(dkey), shape.batch), inverse=True, name="dkey"),
+        rope(blocks.merge_heads(blocks.sum_group(dkey), shape.batch), inverse=True, name=names[0]),
         rope(
             blocks.merge_heads(dquery, shape.batch),
             factor=shape.query_factor,
             inverse=True,
-            name="dquery",
+            name=names[1],
         ),
     )
 

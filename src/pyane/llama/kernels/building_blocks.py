@@ -72,6 +72,14 @@ def rmsnorm(x: Var, weight: Var, eps: float, *, name: str | None = None) -> Var:
     return mil.mul(x=mil.mul(x=x, y=mil.real_div(x=inverse, y=peak)), y=column, name=name)
 
 
+def head_rmsnorm(x: Var, weight: Var, eps: float) -> Var:
+    """`rmsnorm` of every head by itself: x [B, heads * D, 1, S], weight [1, 1, 1, D]."""
+    batch, channels, _, positions = dims(x)
+    head_dim = dims(weight)[3]
+    heads = mil.reshape(x=x, shape=[batch * channels // head_dim, head_dim, 1, positions])
+    return mil.reshape(x=rmsnorm(heads, weight, eps), shape=[batch, channels, 1, positions])
+
+
 class Rope:
     """Rotary position embedding: channel pairs (2i, 2i + 1) of a head turn with the position."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ... import mil
@@ -60,6 +60,8 @@ class KernelShape:
         norm = (1, 1, 1, config.dim)
         shapes = {
             "rmsatt": norm,
+            "rmsk": (1, 1, 1, config.head_dim),
+            "rmsq": (1, 1, 1, config.head_dim),
             "wq": (1, 1, config.q_dim, config.dim),
             "wk": (1, 1, config.kv_dim, config.dim),
             "wv": (1, 1, config.kv_dim, config.dim),
@@ -73,8 +75,8 @@ class KernelShape:
         }
         shapes |= dict.fromkeys(("xin", "xnatt", "xmid", "xnffn", "xout"), stream)
         shapes |= dict.fromkeys(("dxnatt", "dxmid", "dxnffn", "dxout"), stream)
-        shapes |= dict.fromkeys(("query", "attn", "dquery", "dattn"), query)
-        shapes |= dict.fromkeys(("key", "value", "dkey", "dvalue"), keys)
+        shapes |= dict.fromkeys(("query", "qraw", "attn", "dquery", "dqnorm", "dattn"), query)
+        shapes |= dict.fromkeys(("key", "kraw", "value", "dkey", "dknorm", "dvalue"), keys)
         shapes |= dict.fromkeys(("h1", "h3", "hgate", "dh1", "dh3"), hidden)
         return shapes
 
@@ -176,3 +178,25 @@ BACKWARD = (
         outputs=("dxnatt",),
     ),
 )
+
+
+def forward_kernels(config: Config) -> tuple[KernelDefinition, ...]:
+    """The forward kernels of a layer in their order."""
+    sdpa, *rest = FORWARD
+    if config.qk_norm:
+        sdpa = replace(
+            sdpa,
+            weights=(*sdpa.weights, "rmsk", "rmsq"),
+            outputs=(*sdpa.outputs, "kraw", "qraw"),
+        )
+    return (sdpa, *rest)
+
+
+def backward_kernels(config: Config) -> tuple[KernelDefinition, ...]:
+    """The backward kernels of a layer in their order."""
+    if not config.qk_norm:
+        return BACKWARD
+    return tuple(
+        replace(kernel, outputs=("dknorm", "dqnorm")) if kernel.name == "sdpaBwd2" else kernel
+        for kernel in BACKWARD
+    )
