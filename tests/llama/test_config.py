@@ -27,6 +27,8 @@ def test_stories110m_has_the_reports_parameter_count() -> None:
     assert round(config.n_parameters / 1e6, 2) == 109.53
     assert round(embedding / 1e6, 2) == 24.58
     assert round((config.n_parameters - embedding) / 1e6, 2) == 84.95
+    assert config.size_text == "109.53M parameters (84.95M + 24.58M embedding)"
+    assert PRESETS["stories260k"].size_text == "260,032 parameters"
 
 
 def test_qwen3_has_the_published_parameter_count() -> None:

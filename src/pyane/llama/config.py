@@ -145,6 +145,18 @@ class Config:
         """Those of the embedding table alone."""
         return self.vocab_size * self.dim
 
+    @property
+    def size_text(self) -> str:
+        """Parameters for people: "109.53M parameters (84.95M + 24.58M embedding)"."""
+        embedding = self.n_embedding_parameters
+        if self.n_parameters < 1_000_000:
+            return f"{self.n_parameters:,} parameters"
+        rest = (self.n_parameters - embedding) / 1e6
+        return (
+            f"{self.n_parameters / 1e6:.2f}M parameters "
+            f"({rest:.2f}M + {embedding / 1e6:.2f}M embedding)"
+        )
+
 
 def _is_size(value: object) -> bool:
     # bool is an int to Python; numpy integers are not, and would not serialise.

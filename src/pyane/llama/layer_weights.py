@@ -30,7 +30,8 @@ def weight_names(config: Config) -> tuple[str, ...]:
 
 def layer_weight(parameters: Parameters, name: str, layer: int) -> Float32Array:
     """A layer's weight by its name in the kernels."""
-    return parameters[_LLAMA2C_NAMES.get(name, name)][layer]
+    weight: Float32Array = parameters[_LLAMA2C_NAMES.get(name, name)][layer]
+    return weight
 
 
 class LayerWeights:
