@@ -26,7 +26,7 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -157,7 +157,8 @@ def _read_header(file: BinaryIO, path: Path, n_bytes: int) -> tuple[Config, int]
         tied = sizes[5] > 0
         sizes = (*sizes[:5], abs(sizes[5]), sizes[6])
     try:
-        config = Config(**dict(zip(_FIELDS, sizes, strict=True)), tied_classifier=tied)
+        fields: dict[str, Any] = dict(zip(_FIELDS, sizes, strict=True))
+        config = Config(**fields, tied_classifier=tied)
     except ConfigError as error:
         msg = f"{path}: no llama2.c checkpoint: {error}"
         raise CheckpointError(msg) from error
