@@ -35,6 +35,16 @@ from pyane.train.schedule import LossScale, learning_rate
         ({"loss_scale": 0.5}, "--loss-scale must be a power of two"),
         ({"seed": -1}, "--seed must be at least 0"),
         ({"seed": 1 << 64}, r"--seed must be below 2\^64"),
+        ({"story_bytes": 1 << 31}, "--story-bytes must be at most 2147483647"),
+        ({"story_bytes": (1 << 30) + 1}, "--story-bytes must be at most 1073741824"),
+        ({"steps": 10**12}, "--steps must be at most 2147483647, got 1000000000000"),
+        ({"schedule": "step"}, "--schedule must be cosine, linear or constant, got step"),
+        ({"pipeline": None}, "--pipeline must be text, got None"),
+        ({"blobs": "many"}, "--blobs must be per-matrix or single, got many"),
+        ({"numerics": "hardware"}, "--numerics hardware needs to know whose: add --chip"),
+        ({"compact_vocabulary": 1}, "--compact-vocabulary must be true or false, got 1"),
+        ({"patience": -1}, "--patience must be at least 0"),
+        ({"warm_up_steps": 1}, "'warm_up_steps'; did you mean 'warmup_steps'"),
         ({"data": 7}, "--data must be text, got 7"),
         ({"optimizer": "sgd"}, "unknown training setting 'optimizer'; known: accumulation"),
     ],
@@ -70,6 +80,15 @@ def test_learning_rate_warms_up_and_falls() -> None:
     assert rates[54] == pytest.approx(0.55, abs=1e-12)  # the middle of the cosine
     assert rates[99] == pytest.approx(0.1)
     assert learning_rate(config, 1000) == pytest.approx(0.1)
+
+
+def test_other_schedules() -> None:
+    settings = {"steps": 10, "warmup_steps": 2, "learning_rate": 1.0, "min_learning_rate": 0.2}
+    config = TrainConfig(schedule="linear", **settings)
+    rates = [learning_rate(config, i) for i in range(10)]
+    assert rates == pytest.approx([0.5, 1.0, *(1 - 0.1 * i for i in range(1, 9))])
+    config = TrainConfig(schedule="constant", **settings)
+    assert [learning_rate(config, i) for i in range(12)] == pytest.approx([0.5] + [1.0] * 11)
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 3, 100])

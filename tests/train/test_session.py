@@ -43,7 +43,7 @@ def test_run_folder(tmp_path: Path) -> None:
     session = run(tmp_path / "run")
     names = {p.name for p in (tmp_path / "run").iterdir()}
     assert names == {
-        "config.json", "lock", "metrics.jsonl", "model.bin", "state.bin", "timing.jsonl",
+        "best.bin", "config.json", "lock", "metrics.jsonl", "model.bin", "state.bin", "timing.jsonl",
         "tokenizer.model",
     }  # fmt: skip
     config = json.loads((tmp_path / "run" / "config.json").read_text())

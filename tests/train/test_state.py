@@ -28,6 +28,11 @@ def make_state(rng: np.random.Generator, n: int = 101, **changes: Any) -> Traini
         "data_hash": "ab" * 32,
         "config": {"steps": 20, "learning_rate": 0.1, "data": None},
         "model": {"dim": 8},
+        "best_loss": 1.5,
+        "best_step": 16,
+        "evaluations_since_best": 1,
+        "pending": {"step": 17, "loss": 0.1},
+        "unused_rows": rng.standard_normal(7).astype(np.float32),
     }
     return TrainingState(**arrays, **{**meta, **changes})
 
@@ -82,7 +87,7 @@ def test_every_flipped_bit_is_noticed(rng: np.random.Generator, tmp_path: Path) 
 
 
 def with_header(header: bytes, n_floats: int = 3) -> bytes:
-    data = struct.pack("<8sQ", b"PYANEST1", len(header)) + header + bytes(4 * n_floats)
+    data = struct.pack("<8sQ", b"PYANEST2", len(header)) + header + bytes(4 * n_floats)
     return data + hashlib.sha256(data).digest()
 
 
@@ -94,6 +99,10 @@ META = {
     "data_hash": "",
     "config": {},
     "model": {},
+    "best_loss": None,
+    "best_step": 0,
+    "evaluations_since_best": 0,
+    "pending": None,
 }
 
 
@@ -102,22 +111,45 @@ META = {
     [
         (b"", "truncated: 0 bytes"),
         (b"GGUF" + bytes(100), "not a training state: it must begin with"),
-        (struct.pack("<8sQ", b"PYANEST1", 1 << 60), f"header of {1 << 60} bytes in 16"),
-        (with_header(b"{"), "header that is not understood"),
-        (with_header(b"[]"), "header that is not understood"),
-        (with_header(b"\xff"), "header that is not understood"),
+        (struct.pack("<8sQ", b"PYANEST2", 1 << 60), f"header of {1 << 60} bytes in 16"),
+        (with_header(b"{"), "header is not understood"),
+        (with_header(b"[]"), "header is not understood"),
+        (with_header(b"\xff"), "header is not understood"),
         (
             with_header(json.dumps({"meta": {**META, "step": "x"}, "arrays": []}).encode()),
-            "not und",
+            "header is not und",
         ),
         (with_header(json.dumps({"meta": META, "arrays": []}).encode()), "other arrays than"),
         (
             with_header(json.dumps({"meta": META, "arrays": [["parameters", 10**15]]}).encode()),
             r"other arrays than .*10{15}",
         ),
-        (with_header(b"{}", n_floats=2), "truncated"),
+        (
+            with_header(
+                json.dumps(
+                    {
+                        "meta": META,
+                        "arrays": [["parameters", 1], ["m", 1], ["v", 1], ["unused_rows", 0]],
+                    }
+                ).encode(),
+                n_floats=2,
+            ),
+            "truncated or corrupt",
+        ),
+        (
+            with_header(
+                json.dumps(
+                    {
+                        "meta": META,
+                        "arrays": [["parameters", 1], ["m", 1], ["v", 2], ["unused_rows", 0]],
+                    }
+                ).encode(),
+                n_floats=4,
+            ),
+            "other arrays than",
+        ),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_hostile_files(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "state.bin"

@@ -11,13 +11,14 @@ import pytest
 
 from fake_model import CONFIG, FakeModel
 from pyane import llama
-from pyane.errors import CheckpointError, DivergenceError
+from pyane.errors import CheckpointError, CompileBudgetError, DivergenceError
 from pyane.train.config import TrainConfig
 from pyane.train.data import Dataset, split
 from pyane.train.metrics import read_jsonl
+from pyane.train.optimizer import decayed_ranges
 from pyane.train.run_folder import RunFolder
 from pyane.train.state import load_state
-from pyane.train.trainer import StepReport, Trainer, decayed_ranges
+from pyane.train.trainer import StepReport, Trainer
 
 SETTINGS = TrainConfig(
     steps=24,
@@ -222,6 +223,122 @@ def test_decayed_ranges_are_merged() -> None:
     assert len(decayed_ranges(parameters)) == 4
 
 
+# The best weights, and stopping early
+
+
+def scripted(model: FakeModel, losses: list[float]) -> FakeModel:
+    """The model, with these losses on the one held-out batch instead of its own."""
+    remaining = iter(losses)
+    model.loss = lambda *_: next(remaining)  # type: ignore[method-assign]
+    return model
+
+
+ONE_BATCH = changed(eval_every=2, eval_sequences=1, save_every=5)
+
+
+def test_best_weights_are_kept(tmp_path: Path) -> None:
+    model = scripted(FakeModel(), [5.0, 4.0, 3.0, 3.0, 3.5, 2.0, 9.0])
+    t, _ = trainer(tmp_path / "run", changed(steps=12, eval_every=2, eval_sequences=1), model)
+    copies: dict[int, np.ndarray] = {}
+    reports: list[StepReport] = []
+
+    def watch(report: StepReport) -> None:
+        copies[report.step] = model.parameters.flat.copy()
+        reports.append(report)
+
+    assert t.train(watch)
+    assert t.best == (2.0, 10)
+    assert not t.stopped_early
+    _, best = llama.checkpoint.read_llama2c(tmp_path / "run" / "best.bin")
+    np.testing.assert_array_equal(best.flat, copies[10])
+    assert [reports[i].best_loss for i in (0, 2, 4, 8, 10, 12)] == [5, 4, 3, 3, 2, 2]
+
+
+def test_no_best_weights_when_nothing_got_better(tmp_path: Path) -> None:
+    model = scripted(FakeModel(), [1.0, 4.0, 3.0])
+    t, _ = trainer(tmp_path / "run", changed(steps=4, eval_every=2, eval_sequences=1), model)
+    assert t.train()
+    assert t.best == (1.0, 0)
+    assert not (tmp_path / "run" / "best.bin").exists()
+
+
+def test_patience_stops_early_and_survives_interruptions(tmp_path: Path) -> None:
+    losses = [5.0, 4.0, 4.1, 3.9, 3.95, 3.9, 4.2, 1.0]
+    config = changed(steps=100, eval_every=2, eval_sequences=1, patience=3)
+    t, _ = trainer(tmp_path / "run", config, scripted(FakeModel(), losses))
+    assert t.train()
+    assert (t.step, t.stopped_early, t.best) == (12, True, (3.9, 6))
+    t.run.close()
+
+    broken, _ = trainer(tmp_path / "broken", config, scripted(FakeModel(), losses[:4]))
+    assert not broken.train(lambda r: broken.request_stop() if r.step == 7 else None)
+    broken.run.close()
+    model = scripted(FakeModel(seed=99), losses[4:])
+    run = RunFolder(tmp_path / "broken", -1)
+    again = Trainer(config, model, dataset(), run, load_state(run.state))
+    assert again.train()
+    assert (again.step, again.stopped_early, again.best) == (12, True, (3.9, 6))
+    for name in ("metrics.jsonl", "best.bin", "state.bin"):
+        assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+
+
+def test_held_out_loss_that_is_not_finite_stops(tmp_path: Path) -> None:
+    model = scripted(FakeModel(), [5.0, math.nan])
+    t, _ = trainer(tmp_path / "run", ONE_BATCH, model)
+    with pytest.raises(
+        DivergenceError, match=r"at step 2: the held-out loss became nan.*step 0 is"
+    ):
+        t.train()
+
+
+# A limited number of compilations
+
+
+class BudgetedModel(FakeModel):
+    """Compiles when weights are uploaded, as the static pipeline does, and may do so N times."""
+
+    def __init__(self, budget: int, seed: int = 0) -> None:
+        super().__init__(seed=seed)
+        self.budget = budget
+
+    def upload_weights(self) -> None:
+        if self.uploads == self.budget:
+            msg = "the process may compile no more"
+            raise CompileBudgetError(msg)
+        super().upload_weights()
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 7])
+def test_spent_compile_budget_goes_on_in_another_process(tmp_path: Path, budget: int) -> None:
+    config = changed(pipeline="static")
+    whole = train(tmp_path / "whole", config)
+    path = tmp_path / "run"
+    t, model = trainer(path, config, BudgetedModel(budget))
+    processes, reports = 1, []
+    while True:
+        try:
+            assert t.train(reports.append)
+            break
+        except CompileBudgetError:
+            processes += 1
+        run = RunFolder(path, -1)
+        model = BudgetedModel(budget, seed=processes)
+        t = Trainer(config, model, dataset(), run, load_state(run.state))
+    assert processes == -(-25 // budget)  # an upload before each step, and one for the evaluation
+    assert [r.step for r in reports] == list(range(25))
+    assert reports[8].held_out_loss is not None
+    np.testing.assert_array_equal(model.parameters.flat, whole.parameters.flat)
+    for name in ("metrics.jsonl", "model.bin", "state.bin", "best.bin"):
+        assert (path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_budget_too_small_to_begin(tmp_path: Path) -> None:
+    t, _ = trainer(tmp_path / "run", changed(pipeline="static"), BudgetedModel(0))
+    with pytest.raises(CompileBudgetError, match="may compile no more"):
+        t.train()
+    assert not t.has_saved
+
+
 # Overflow and divergence
 
 
@@ -289,7 +406,7 @@ def test_bad_weights_are_not_saved(tmp_path: Path) -> None:
         if report.step == 6:
             model.parameters["wq"][...] = np.inf  # unused by the fake: the loss stays finite
 
-    with pytest.raises(DivergenceError, match="step 11: the weights are no longer finite"):
+    with pytest.raises(DivergenceError, match="step 8: the weights are no longer finite"):
         t.train(poison)
     assert load_state(tmp_path / "run" / "state.bin").step == 5
 

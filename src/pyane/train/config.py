@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ..errors import ConfigError
@@ -18,12 +19,24 @@ _PRESET_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "stories110m": {"learning_rate": 3e-4, "warmup_steps": 100, "steps": 2000},
 }
 
-# Fields a resumed run may change. The others decide which numbers come out.
 # Counts reach the core as 32-bit numbers.
 _MAX_INT: Final = 2**31 - 1
 _MAX_THREADS: Final = 1024  # base/thread_pool.cpp
+# The stories are made and tokenised in memory, at some ten bytes a character.
+_MAX_STORY_BYTES: Final = 1 << 30
 
-RESUMABLE: Final = frozenset({"steps", "threads", "device", "save_every", "eval_every"})
+# Fields a resumed run may change. The others decide which numbers come out.
+RESUMABLE: Final = frozenset({"steps", "threads", "device", "save_every", "eval_every", "patience"})
+
+CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "schedule": ("cosine", "linear", "constant"),
+    "pipeline": ("dynamic", "static"),
+    "weights_as": ("packed", "inputs"),
+    "blobs": ("per-matrix", "single"),
+    "cls": ("cpu", "ane"),
+    "numerics": ("ieee", "hardware"),
+}
+"""Settings that are one of a few words."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +53,9 @@ class TrainConfig:
         accumulation: Micro-batches per step.
         seq_len: Positions S per sequence.
         learning_rate: Highest learning rate, reached after the warm-up.
-        min_learning_rate: Fraction of `learning_rate` that the cosine ends at.
+        schedule: What the learning rate does after the warm-up: "cosine" or "linear" down to the
+            minimum, or "constant".
+        min_learning_rate: Fraction of `learning_rate` that the schedule ends at.
         warmup_steps: Steps of linear increase from 0.
         beta1: Decay of Adam's first moment.
         beta2: Decay of Adam's second moment.
@@ -51,11 +66,24 @@ class TrainConfig:
         held_out_fraction: Part of the data, its end, that is evaluated on and never trained on.
         eval_every: Steps between evaluations of the held-out loss; 0: only first and last.
         eval_sequences: Held-out sequences per evaluation.
+        patience: Training stops after so many evaluations in a row without a new lowest held-out
+            loss; 0: never.
         save_every: Steps between savings of the training state; 0: only the last.
         story_bytes: Size of the built-in stories' text.
+        compact_vocabulary: Train only the tokens that occur in the data; see
+            `pyane.train.vocabulary`.
         seed: Decides the first weights and the order of the data.
         threads: CPU threads; None: what the machine has.
         device: "ane" or "emulator"; None: the engine where there is one.
+        chip: Chip that the emulator imitates and efficiency is measured against, "m1" to "m5";
+            None: no chip, or that of the machine.
+        numerics: "ieee", or "hardware" for the arithmetic of `chip`; emulator only.
+        pipeline: "dynamic": weights are inputs, kernels compiled once. "static": weights are
+            constants, kernels compiled after every step.
+        weights_as: How the dynamic pipeline hands weights over, "packed" or "inputs"; None: what
+            suits the chip.
+        blobs: Weight files of the static pipeline, "per-matrix" or "single".
+        cls: Where the classifier runs, "cpu" or "ane".
 
     Raises:
         ConfigError: A value is out of range; the message names the flag.
@@ -70,6 +98,7 @@ class TrainConfig:
     accumulation: int = 1
     seq_len: int = 256
     learning_rate: float = 6e-3
+    schedule: str = "cosine"
     min_learning_rate: float = 0.1
     warmup_steps: int = 60
     beta1: float = 0.9
@@ -81,11 +110,19 @@ class TrainConfig:
     held_out_fraction: float = 0.05
     eval_every: int = 200
     eval_sequences: int = 32
+    patience: int = 0
     save_every: int = 200
     story_bytes: int = 2_000_000
+    compact_vocabulary: bool = False
     seed: int = 0
     threads: int | None = None
     device: str | None = None
+    chip: str | None = None
+    numerics: str = "ieee"
+    pipeline: str = "dynamic"
+    weights_as: str | None = None
+    blobs: str = "per-matrix"
+    cls: str = "cpu"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -98,7 +135,15 @@ class TrainConfig:
         _check_at_least(self, 1, "steps", "batch_size", "accumulation", "seq_len", "threads")
         _check_at_least(self, 1, "eval_sequences", "story_bytes")
         _check_at_least(self, 0, "warmup_steps", "eval_every", "save_every", "clip_norm")
-        _check_at_least(self, 0, "weight_decay", "seed")
+        _check_at_least(self, 0, "weight_decay", "seed", "patience")
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            _require(value is None or value in choices, name, f"be {_either(choices)}", value)
+        large = self.story_bytes
+        _require(large <= _MAX_STORY_BYTES, "story_bytes", f"be at most {_MAX_STORY_BYTES}", large)
+        if self.numerics == "hardware" and self.chip is None:
+            msg = "--numerics hardware needs to know whose: add --chip, e.g. --chip m1"
+            raise ConfigError(msg)
         _require(self.seed < 1 << 64, "seed", "be below 2^64", self.seed)
         for name in ("learning_rate", "epsilon"):
             value = getattr(self, name)
@@ -131,7 +176,7 @@ class TrainConfig:
         known = {f.name for f in dataclasses.fields(cls)}
         for name in settings:
             if name not in known:
-                msg = f"unknown training setting {name!r}; known: {', '.join(sorted(known))}"
+                msg = f"unknown training setting {name!r}; {suggestion(name, known)}"
                 raise ConfigError(msg)
         return cls(**settings)
 
@@ -145,6 +190,16 @@ class TrainConfig:
         return self.batch_size * self.accumulation * self.seq_len
 
 
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What to say after an unknown name: the known one that looks like it, else all of them."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def _either(words: tuple[str, ...]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
 def _require(condition: bool, name: str, rule: str, value: object) -> None:
     if not condition:
         msg = f"--{name.replace('_', '-')} must {rule}, got {value}"
@@ -156,7 +211,9 @@ def _check_type(name: str, annotation: str, value: object) -> None:
     if value is None and optional:
         return
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "str":
+    if kind == "bool":
+        _require(isinstance(value, bool), name, "be true or false", value)
+    elif kind == "str":
         _require(isinstance(value, str), name, "be text", value)
     elif kind == "int":
         _require(number and isinstance(value, int), name, "be a whole number", value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -12,6 +13,10 @@ from ..atomic_file import atomic_write
 from ..errors import CheckpointError, ConfigError
 
 _LOCK = "lock"
+_TOKENIZERS = ("tokenizer.model", "tokenizer.bin")
+_EARLY_FILES = (
+    _LOCK, "config.json", "vocabulary.json", "metrics.jsonl", "timing.jsonl", *_TOKENIZERS
+)  # fmt: skip
 
 
 class RunFolder:
@@ -108,6 +113,16 @@ class RunFolder:
         return self.path / "model.bin"
 
     @property
+    def best(self) -> Path:
+        """Weights with the lowest held-out loss, in llama2.c's format."""
+        return self.path / "best.bin"
+
+    @property
+    def vocabulary(self) -> Path:
+        """The tokens that take part, when the vocabulary is compacted, JSON."""
+        return self.path / "vocabulary.json"
+
+    @property
     def loss_plot(self) -> Path:
         """Loss over steps as a picture."""
         return self.path / "loss.png"
@@ -118,12 +133,25 @@ class RunFolder:
         Raises:
             CheckpointError: It could not be written.
         """
-        try:
-            with atomic_write(self.config) as file:
-                file.write(json.dumps(config, indent=2).encode() + b"\n")
-        except OSError as e:
-            msg = f"{self.config}: could not be written ({e.strerror or e})"
-            raise CheckpointError(msg) from e
+        _write_json(self.config, json.dumps(config, indent=2))
+
+    def write_vocabulary(self, vocab_size: int, ids: list[int]) -> None:
+        """Write vocabulary.json: the ids, of `vocab_size` tokens, that take part.
+
+        Raises:
+            CheckpointError: It could not be written.
+        """
+        _write_json(self.vocabulary, json.dumps({"vocab_size": vocab_size, "tokens": ids}))
+
+    def discard(self) -> None:
+        """Remove the folder with the files that a run puts there before it saves its first state.
+
+        Nothing else is touched, and nothing fails: it is called where something failed already.
+        """
+        with contextlib.suppress(OSError):
+            for name in _EARLY_FILES:
+                (self.path / name).unlink(missing_ok=True)
+            self.path.rmdir()
 
     def close(self) -> None:
         """Let other trainers in. Idempotent."""
@@ -157,9 +185,18 @@ def check_new(path: Path) -> None:
         raise ConfigError(msg)
 
 
+def _write_json(path: Path, text: str) -> None:
+    try:
+        with atomic_write(path) as file:
+            file.write(text.encode() + b"\n")
+    except OSError as e:
+        msg = f"{path}: could not be written ({e.strerror or e})"
+        raise CheckpointError(msg) from e
+
+
 def find_tokenizer(folder: Path) -> Path | None:
     """The tokenizer kept in a folder, if there is one."""
-    for name in ("tokenizer.model", "tokenizer.bin"):
+    for name in _TOKENIZERS:
         if (folder / name).is_file():
             return folder / name
     return None

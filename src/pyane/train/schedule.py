@@ -14,17 +14,23 @@ _MAX_LOSS_SCALE = 2.0**16
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Learning rate of a step, counted from 0: linear warm-up, then a cosine to its minimum.
+    """Learning rate of a step, counted from 0: linear warm-up, then `config.schedule`.
 
-    The last step has the minimum, `config.min_learning_rate * config.learning_rate`.
+    The last step has the minimum, `config.min_learning_rate * config.learning_rate`, unless the
+    schedule is constant.
     """
     warmup = min(config.warmup_steps, config.steps)
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
+    if config.schedule == "constant":
+        return config.learning_rate
     progress = min(1.0, (step - warmup + 1) / max(1, config.steps - warmup))
     low = config.min_learning_rate
-    cosine = 0.5 * (1.0 + math.cos(math.pi * progress))
-    return config.learning_rate * (low + (1.0 - low) * cosine)
+    if config.schedule == "linear":
+        left = 1.0 - progress
+    else:
+        left = 0.5 * (1.0 + math.cos(math.pi * progress))
+    return config.learning_rate * (low + (1.0 - low) * left)
 
 
 @dataclasses.dataclass

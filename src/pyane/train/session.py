@@ -21,6 +21,7 @@ from .state import TrainingState, load_state
 from .stories import story_text
 from .tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from .trainer import Trainer
+from .vocabulary import Vocabulary, occurring
 
 # The built-in stories are the same for every --seed, so that held-out losses can be compared.
 _STORY_SEED = 0
@@ -39,6 +40,7 @@ class Session:
         tokenizer: None for token files that came without one.
         run: The locked run folder.
         device: Name of the device.
+        vocabulary: The tokens that take part, when the vocabulary is compacted.
     """
 
     trainer: Trainer
@@ -47,11 +49,17 @@ class Session:
     tokenizer: Tokenizer | None
     run: RunFolder
     device: str
+    vocabulary: Vocabulary | None = None
 
     def close(self) -> None:
-        """Close files, unload the model and unlock the run folder. Idempotent."""
+        """Close files, unload the model and unlock the run folder. Idempotent.
+
+        A run that failed before its first state was saved holds nothing: its folder is removed.
+        """
         self.trainer.close()
         self.model.close()
+        if not self.trainer.has_saved:
+            self.run.discard()
         self.run.close()
 
 
@@ -72,7 +80,7 @@ def start(config: TrainConfig, run_dir: Path | None = None, note: Note = lambda 
     if run_dir is not None:
         check_new(run_dir)  # before minutes of work, not after
     config = _with_absolute_paths(config)
-    pyane.device(config.device)  # refused now, not after the data are ready
+    _open_device(config)  # refused now, not after the data are ready
     first = _initial_weights(config)
     shape = first.config if first else _preset(config.preset)
     tokenizer = _given_tokenizer(config)
@@ -84,19 +92,28 @@ def start(config: TrainConfig, run_dir: Path | None = None, note: Note = lambda 
     dataset = split(tokens, config.seq_len, config.held_out_fraction, source)
     note(_describe(dataset, source))
     parameters = first or llama.Parameters(shape).init(np.random.default_rng(config.seed))
-    model, device = _build(config, shape, parameters)
+    vocabulary = None
+    if config.compact_vocabulary:
+        vocabulary = Vocabulary(_occurring(tokens, tokenizer), shape)
+        parameters = vocabulary.compact(parameters)
+        dataset = _renumbered(dataset, vocabulary)
+        note(f"Vocabulary: {len(vocabulary.ids):,} of {shape.vocab_size:,} tokens occur")
+    model, device = _build(config, parameters)
     run = (
         RunFolder.create(run_dir) if run_dir else RunFolder.create_next(Path("runs"), config.preset)
     )
     try:
         if tokenizer is not None:
             _save_tokenizer(run, tokenizer)
-        _write_config(run, config, shape, dataset, device)
-        trainer = Trainer(config, model, dataset, run)
+        if vocabulary is not None:
+            run.write_vocabulary(vocabulary.whole.vocab_size, vocabulary.ids.tolist())
+        _write_config(run, config, parameters.config, dataset, device)
+        trainer = Trainer(config, model, dataset, run, vocabulary=vocabulary)
     except BaseException:
+        run.discard()
         run.close()
         raise
-    return Session(trainer, model, dataset, tokenizer, run, device)
+    return Session(trainer, model, dataset, tokenizer, run, device, vocabulary)
 
 
 def resume(run_dir: Path, changes: Mapping[str, Any], note: Note = lambda _: None) -> Session:
@@ -128,14 +145,9 @@ def resume(run_dir: Path, changes: Mapping[str, Any], note: Note = lambda _: Non
 def _resume(run: RunFolder, changes: Mapping[str, Any], note: Note) -> Session:
     state = load_state(run.state)
     config = TrainConfig.from_dict({**state.config, **changes})
-    if state.step >= config.steps:
-        msg = (
-            f"{run.path}: all {state.step} steps are done; to go on: "
-            f"pyane train --resume {run.path} --steps N, with N above {state.step}"
-        )
-        raise ConfigError(msg)
+    _check_unfinished(run, state, config)
     parameters = _parameters_of(run, state)
-    shape = parameters.config
+    shape = _whole_shape(parameters.config, state)
     kept = find_tokenizer(run.path)
     tokenizer = load_tokenizer(kept) if kept else None
     tokens, tokenizer, source = _open_data(config, tokenizer, shape.vocab_size, note)
@@ -149,11 +161,51 @@ def _resume(run: RunFolder, changes: Mapping[str, Any], note: Note) -> Session:
         )
         raise DataError(msg)
     note(_describe(dataset, source))
-    model, device = _build(config, shape, parameters)
-    trainer = Trainer(config, model, dataset, run, state)
-    _write_config(run, config, shape, dataset, device)
+    vocabulary = None
+    if config.compact_vocabulary:
+        vocabulary = Vocabulary(_occurring(tokens, tokenizer), shape, state.unused_rows)
+        dataset = _renumbered(dataset, vocabulary)
+    model, device = _build(config, parameters)
+    trainer = Trainer(config, model, dataset, run, state, vocabulary)
+    _write_config(run, config, parameters.config, dataset, device)
     note(f"Going on after step {state.step}")
-    return Session(trainer, model, dataset, tokenizer, run, device)
+    return Session(trainer, model, dataset, tokenizer, run, device, vocabulary)
+
+
+def _check_unfinished(run: RunFolder, state: TrainingState, config: TrainConfig) -> None:
+    if state.pending is not None:
+        return  # the last step still has to be evaluated
+    if state.step >= config.steps:
+        msg = (
+            f"{run.path}: all {state.step} steps are done; to go on: "
+            f"pyane train --resume {run.path} --steps N, with N above {state.step}"
+        )
+        raise ConfigError(msg)
+    if 0 < config.patience <= state.evaluations_since_best:
+        msg = (
+            f"{run.path}: stopped early, {state.evaluations_since_best} evaluations after the best "
+            f"held-out loss; to go on: pyane train --resume {run.path} --patience N, with N above "
+            f"{state.evaluations_since_best} or 0"
+        )
+        raise ConfigError(msg)
+
+
+def _whole_shape(shape: llama.Config, state: TrainingState) -> llama.Config:
+    """Sizes of the model before its vocabulary was compacted."""
+    n_tables = 1 if shape.tied_classifier else 2
+    n_unused = state.unused_rows.size // (shape.dim * n_tables)
+    return dataclasses.replace(shape, vocab_size=shape.vocab_size + n_unused)
+
+
+def _occurring(tokens: TokenArray, tokenizer: Tokenizer | None) -> list[int]:
+    special = (tokenizer.bos_id, tokenizer.eos_id) if tokenizer else ()
+    return occurring(tokens, special)
+
+
+def _renumbered(dataset: Dataset, vocabulary: Vocabulary) -> Dataset:
+    """The same data (and hash) with the tokens of the compacted model."""
+    train, held_out = (vocabulary.renumber(part) for part in (dataset.train, dataset.held_out))
+    return dataclasses.replace(dataset, train=train, held_out=held_out)
 
 
 def load_model(path: Path) -> tuple[llama.Config, llama.Parameters, Path | None]:
@@ -244,14 +296,28 @@ def _describe(dataset: Dataset, source: str) -> str:
     return f"Data: {source}, {n:,} tokens, {len(dataset.held_out):,} of them held out"
 
 
-def _build(
-    config: TrainConfig, shape: llama.Config, parameters: llama.Parameters
-) -> tuple[llama.Model, str]:
+def _build(config: TrainConfig, parameters: llama.Parameters) -> tuple[llama.Model, str]:
+    """The model on its device, and the device's name. Compiles nothing yet."""
     if config.threads is not None:
         pyane.set_num_threads(config.threads)
-    device = pyane.device(config.device)
-    model = llama.Model(shape, parameters, device, batch=config.batch_size, seq_len=config.seq_len)
+    device = _open_device(config)
+    standard = TrainConfig()
+    for name in ("pipeline", "weights_as", "blobs", "cls"):
+        if getattr(config, name) != getattr(standard, name):
+            flag = "--" + name.replace("_", "-")
+            msg = f"{flag} {getattr(config, name)}: not available in this version"
+            raise ConfigError(msg)
+    model = llama.Model(
+        parameters.config, parameters, device, batch=config.batch_size, seq_len=config.seq_len
+    )
     return model, device.name
+
+
+def _open_device(config: TrainConfig) -> pyane.Device:
+    if config.numerics != "ieee":
+        msg = f"--numerics {config.numerics}: not available in this version"
+        raise ConfigError(msg)
+    return pyane.device(config.device)
 
 
 def _parameters_of(run: RunFolder, state: TrainingState) -> llama.Parameters:

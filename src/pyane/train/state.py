@@ -2,7 +2,7 @@
 
 File, little-endian:
 
-    0    8 bytes    "PYANEST1"
+    0    8 bytes    "PYANEST2"
     8    uint64     bytes in the header, H
     16   H bytes    JSON: "meta", and "arrays": [[name, number of fp32 elements], ...]
     ...  fp32 ...   the arrays, in that order
@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,7 +28,7 @@ import numpy.typing as npt
 from ..atomic_file import atomic_write
 from ..errors import CheckpointError
 
-_MAGIC = b"PYANEST1"
+_MAGIC = b"PYANEST2"
 _PREFIX = struct.Struct("<8sQ")
 _DIGEST_BYTES = 32
 _MAX_HEADER_BYTES = 1 << 24
@@ -51,6 +52,12 @@ class TrainingState:
         data_hash: Of the tokens trained on.
         config: `TrainConfig.to_dict()`.
         model: Sizes of the model.
+        best_loss: Lowest held-out loss so far; None before the first.
+        best_step: Step after which it was measured.
+        evaluations_since_best: Evaluations after that one.
+        pending: What is known of step `step` when it could not be finished: its weights are
+            updated, but not yet evaluated and logged; else None.
+        unused_rows: [n] fp32, table rows of the tokens that a compacted vocabulary left out.
     """
 
     parameters: Float32Array
@@ -63,10 +70,15 @@ class TrainingState:
     data_hash: str
     config: dict[str, Any]
     model: dict[str, Any]
+    best_loss: float | None = None
+    best_step: int = 0
+    evaluations_since_best: int = 0
+    pending: dict[str, Any] | None = None
+    unused_rows: Float32Array = dataclasses.field(default_factory=lambda: np.empty(0, np.float32))
 
 
-_ARRAYS = ("parameters", "m", "v")
-_META: dict[str, type] = {
+_ARRAYS = ("parameters", "m", "v", "unused_rows")
+_META: dict[str, Callable[[Any], Any]] = {
     "step": int,
     "skipped": int,
     "loss_scale": float,
@@ -74,6 +86,10 @@ _META: dict[str, type] = {
     "data_hash": str,
     "config": dict,
     "model": dict,
+    "best_loss": lambda loss: None if loss is None else float(loss),
+    "best_step": int,
+    "evaluations_since_best": int,
+    "pending": lambda pending: None if pending is None else dict(pending),
 }
 
 
@@ -142,14 +158,17 @@ def _read(path: Path, file: BinaryIO) -> TrainingState:
         msg = f"{path}: training state is corrupt: header of {n_header} bytes in {n_bytes}"
         raise CheckpointError(msg)
     header = take(n_header)
+    meta, sizes = _parse_header(path, header)
     # The sizes in the header are believed only as far as the file's length bears them out.
     n_floats = n_bytes - _PREFIX.size - n_header - _DIGEST_BYTES
-    if n_floats < 0 or n_floats % (4 * len(_ARRAYS)):
-        msg = f"{path}: training state is truncated: {n_bytes} bytes"
+    if n_floats != 4 * sum(sizes.values()):
+        msg = (
+            f"{path}: training state is truncated or corrupt: {n_bytes} bytes for arrays of {sizes}"
+        )
         raise CheckpointError(msg)
-    arrays = [np.empty(n_floats // 4 // len(_ARRAYS), "<f4") for _ in _ARRAYS]
-    for array in arrays:
-        view = array.data.cast("B")
+    arrays = {name: np.empty(n, "<f4") for name, n in sizes.items()}
+    for array in arrays.values():
+        view = array.data.cast("B") if array.size else memoryview(b"")
         for start in range(0, len(view), _CHUNK_BYTES):
             part = view[start : start + _CHUNK_BYTES]
             part[:] = take(len(part))
@@ -160,18 +179,23 @@ def _read(path: Path, file: BinaryIO) -> TrainingState:
             "Start a new run; model.bin beside it holds the weights (--init-from)"
         )
         raise CheckpointError(msg)
-    return _from_parts(path, header, dict(zip(_ARRAYS, arrays, strict=True)))
+    fields: dict[str, Any] = {**arrays, **meta}
+    return TrainingState(**fields)
 
 
-def _from_parts(path: Path, header: bytes, arrays: dict[str, Any]) -> TrainingState:
+def _parse_header(path: Path, header: bytes) -> tuple[dict[str, Any], dict[str, int]]:
+    """The state's numbers, and the size of each array. Not yet protected by the checksum."""
     try:
         parsed = json.loads(header)
         meta = {name: kind(parsed["meta"][name]) for name, kind in _META.items()}
-        sizes = [tuple(a) for a in parsed["arrays"]]
-    except (ValueError, KeyError, TypeError) as e:
-        msg = f"{path}: training state has a header that is not understood ({e!r})"
+        sizes = [(str(name), int(n)) for name, n in parsed["arrays"]]
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as e:
+        msg = f"{path}: training state is corrupt: its header is not understood ({e!r})"
         raise CheckpointError(msg) from e
-    if sizes != [(name, a.size) for name, a in arrays.items()]:
-        msg = f"{path}: training state holds other arrays than {', '.join(_ARRAYS)}: {sizes}"
+    n = sizes[0][1] if sizes else 0
+    if [name for name, _ in sizes] != list(_ARRAYS) or any(
+        size < 0 or (name != "unused_rows" and size != n) for name, size in sizes
+    ):
+        msg = f"{path}: training state is corrupt: it holds other arrays than {', '.join(_ARRAYS)}: {sizes}"
         raise CheckpointError(msg)
-    return TrainingState(**arrays, **meta)
+    return meta, dict(sizes)

@@ -1,4 +1,4 @@
-"""The training loop: gradients, Adam, evaluation, and a state that survives any interruption."""
+"""The training loop: optimizer steps, evaluation, and a state that survives any interruption."""
 
 from __future__ import annotations
 
@@ -6,42 +6,21 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 
 from .._core import train as core
-from ..errors import CheckpointError, DivergenceError
-from ..llama import Config, Parameters
+from ..errors import CheckpointError, CompileBudgetError, DivergenceError
 from ..llama.checkpoint import write_llama2c
 from .config import TrainConfig
 from .data import Dataset, Sampler
 from .metrics import JsonLines
+from .optimizer import MicroBatch, Optimizer, TrainableModel, Update
 from .run_folder import RunFolder
-from .schedule import LossScale, learning_rate
 from .state import TrainingState, save_state
-
-
-class TrainableModel(Protocol):
-    """What the trainer needs of `pyane.llama.Model`; described there."""
-
-    config: Config
-    parameters: Parameters
-    overflowed: bool
-
-    @property
-    def gradients(self) -> Parameters: ...  # noqa: D102
-
-    def zero_gradients(self) -> None: ...  # noqa: D102
-
-    def upload_weights(self) -> None: ...  # noqa: D102
-
-    def loss(self, tokens: npt.ArrayLike, targets: npt.ArrayLike) -> float: ...  # noqa: D102
-
-    def loss_and_gradients(  # noqa: D102
-        self, tokens: npt.ArrayLike, targets: npt.ArrayLike, *, loss_scale: float
-    ) -> float: ...
+from .vocabulary import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +37,13 @@ class StepReport:
         skipped: Steps so far that changed nothing because gradients overflowed.
         tokens: Tokens trained on since the run began.
         seconds: Wall time of the step, evaluation and saving included.
+        best_loss: Lowest held-out loss so far.
+        micro_batches: Loss and times of every pass; empty for step 0 and when they are not known
+            because the step was finished by another process.
+        compile_seconds: Part of `seconds` that went into compiling kernels.
+        n_compiles: Compilations of this process so far.
+        ane_flops: Floating-point operations of the step on the device, 0 when not known.
+        total_flops: The same, those on the CPU included.
     """
 
     step: int
@@ -69,6 +55,24 @@ class StepReport:
     skipped: int
     tokens: int
     seconds: float
+    best_loss: float | None = None
+    micro_batches: tuple[MicroBatch, ...] = ()
+    compile_seconds: float = 0.0
+    n_compiles: int = 0
+    ane_flops: float = 0.0
+    total_flops: float = 0.0
+
+
+OnStep = Callable[[StepReport], None]
+
+
+@dataclasses.dataclass
+class _Best:
+    """The lowest held-out loss of a run, and how long ago it was."""
+
+    loss: float | None = None
+    step: int = 0
+    evaluations_since: int = 0
 
 
 class Trainer:
@@ -81,6 +85,12 @@ class Trainer:
         run: Folder for metrics, state and weights; must be locked by this process.
         state: Where to go on; its moments are taken over, not copied. None begins with the
             model's parameters.
+        vocabulary: Makes the whole model of one that was built for the tokens that occur.
+
+    Attributes:
+        step: Steps done.
+        held_out_loss: As measured last.
+        stopped_early: `config.patience` ran out.
 
     Raises:
         CheckpointError: `state` is of another model, or the run folder cannot be written.
@@ -93,60 +103,96 @@ class Trainer:
         dataset: Dataset,
         run: RunFolder,
         state: TrainingState | None = None,
+        vocabulary: Vocabulary | None = None,
     ) -> None:
         self.config = config
         self.run = run
-        self.step = 0
-        self.skipped = 0
+        self.step = 0 if state is None else state.step
         self.held_out_loss: float | None = None
         self._model = model
         self._dataset = dataset
-        self._sampler = Sampler(dataset, config.batch_size, config.seed)
-        self._loss_scale = LossScale(config.loss_scale)
-        self._decayed = decayed_ranges(model.parameters)
-        self._stop = False
-        self._saved_step = -1
-        if state is None:
-            self._m = np.zeros_like(model.parameters.flat)
-            self._v = np.zeros_like(model.parameters.flat)
-        else:
+        self._vocabulary = vocabulary
+        self._best = _Best()
+        if state is not None:
             self._restore(state)
-            self._saved_step = self.step
-        model.upload_weights()
-        keep = -1 if state is None else self.step
+        self._pending: dict[str, Any] | None = None if state is None else state.pending
+        sampler = Sampler(dataset, config.batch_size, config.seed)
+        self._optimizer = Optimizer(config, model, sampler, state)
+        self._stop = False
+        self._uploaded = False
+        self._compile_seconds = 0.0
+        self._saved_step = -1 if state is None else self.step
+        self._changed = state is None  # since the state was saved
+        # A step that is not finished will be logged when it is.
+        keep = self._saved_step if self._pending is None else self._saved_step - 1
         self._metrics = JsonLines(run.metrics, keep)
         self._timing = JsonLines(run.timing, keep)
+
+    @property
+    def skipped(self) -> int:
+        """Steps that changed nothing because gradients overflowed."""
+        return self._optimizer.skipped
+
+    @property
+    def best(self) -> tuple[float | None, int]:
+        """Lowest held-out loss, and after which step it was measured."""
+        return self._best.loss, self._best.step
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether `config.patience` has run out."""
+        return 0 < self.config.patience <= self._best.evaluations_since
+
+    @property
+    def has_saved(self) -> bool:
+        """Whether there is a state to go on from."""
+        return self._saved_step >= 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        done = self.step >= self.config.steps or self.stopped_early
+        return done and self._pending is None
 
     def request_stop(self) -> None:
         """Make `train` save and return after the step it is in. Safe in a signal handler."""
         self._stop = True
 
-    def train(self, on_step: Callable[[StepReport], None] | None = None) -> bool:
+    def train(self, on_step: OnStep | None = None) -> bool:
         """Train up to `config.steps`, evaluating and saving on the way and at the end.
 
         Args:
             on_step: Called after every step, and for the evaluation before the first.
 
         Returns:
-            True when all steps are done, False after `request_stop`; the state is saved in both
-            cases.
+            True when all steps are done or `config.patience` has run out, False after
+            `request_stop`; the state is saved in both cases.
 
         Raises:
             DivergenceError: The loss or the weights are not finite, or gradients overflow at any
                 loss scale. The last state that was saved is kept.
+            CompileBudgetError: The process may not compile any more kernels. The state is saved: a
+                new process can go on with it.
             CheckpointError: A file could not be written; the last state that was saved is kept.
         """
+        report = on_step or (lambda _: None)
         try:
             if self._saved_step < 0:
-                self._begin(on_step)
-            while self.step < self.config.steps and not self._stop:
-                report = self._timed_step()
-                if on_step is not None:
-                    on_step(report)
+                report(self._begin())
+            if self._pending is not None:
+                report(self._finish(self._pending, None, time.perf_counter()))
+            while not self.finished and not self._stop:
+                report(self._whole_step())
             self.save()
+            if self.config.pipeline == "dynamic":
+                self._upload()  # for who uses the model next; cheap here
+        except CompileBudgetError:
+            if self._saved_step >= 0:
+                self.save()
+            raise
         finally:
             self.close()
-        return self.step >= self.config.steps
+        return self.finished
 
     def close(self) -> None:
         """Close the metrics; `train` does it too. Idempotent."""
@@ -160,141 +206,172 @@ class Trainer:
             DivergenceError: The weights are not finite; nothing is overwritten.
             CheckpointError: A file could not be written; the old ones are kept.
         """
-        if self._saved_step == self.step:
+        if not self._changed:
             return
-        if core.has_nonfinite(self._model.parameters.flat):
-            self._diverge("the weights are no longer finite")
+        self._check_weights()
         # First what the state's step refers to: metrics up to it are on the disk when it is.
         self._metrics.sync()
         self._timing.sync()
         save_state(self.run.state, self._state())
-        write_llama2c(self.run.model, self._model.config, self._model.parameters)
+        self._write_weights(self.run.model)
         self._saved_step = self.step
+        self._changed = False
 
     def evaluate(self) -> float:
-        """Mean loss over the held-out sequences, nats per token."""
+        """Mean loss over the held-out sequences, nats per token.
+
+        Raises:
+            DivergenceError: It is not finite.
+        """
+        self._upload()
         total, n_targets = 0.0, 0
         batches = self._dataset.held_out_batches(self.config.batch_size, self.config.eval_sequences)
         for tokens, targets in batches:
             total += self._model.loss(tokens, targets) * targets.size
             n_targets += targets.size
-        return total / n_targets
+        loss = total / n_targets
+        if not math.isfinite(loss):
+            self._diverge(f"the held-out loss became {loss}", self.step)
+        return loss
 
-    def _begin(self, on_step: Callable[[StepReport], None] | None) -> None:
+    def _begin(self) -> StepReport:
         start = time.perf_counter()
-        self.held_out_loss = self.evaluate()
+        self._evaluate_and_compare()
         self._metrics.write({"step": 0, "tokens": 0, "held_out_loss": self.held_out_loss})
         self.save()
-        if on_step is not None:
-            scale, seconds = self._loss_scale.value, time.perf_counter() - start
-            nan = math.nan
-            on_step(StepReport(0, nan, self.held_out_loss, 0.0, nan, scale, 0, 0, seconds))
+        nan, scale = math.nan, self._optimizer.loss_scale.value
+        seconds = time.perf_counter() - start
+        loss = self.held_out_loss
+        return StepReport(0, nan, loss, 0.0, nan, scale, 0, 0, seconds, best_loss=loss)
 
-    def _timed_step(self) -> StepReport:
+    def _whole_step(self) -> StepReport:
         start = time.perf_counter()
-        rate = learning_rate(self.config, self.step)
-        scale = self._loss_scale.value
-        loss, norm = self._optimize(rate)
+        self._upload()
+        try:
+            update = self._optimizer.step(self.step)
+        except DivergenceError as e:
+            self._diverge(str(e), self.step + 1)
+        self._uploaded = self._uploaded and update.skipped
         self.step += 1
-        trained = time.perf_counter()
-        done = self.step == self.config.steps
-        every = self.config.eval_every
-        held_out = self.evaluate() if done or (every and self.step % every == 0) else None
-        evaluated = time.perf_counter()
-        tokens = self.step * self.config.tokens_per_step
-        record: dict[str, Any] = {
+        record = {
             "step": self.step,
-            "tokens": tokens,
-            "loss": loss,
-            "learning_rate": rate,
-            "gradient_norm": norm,
-            "loss_scale": scale,
+            "tokens": self.step * self.config.tokens_per_step,
+            "loss": update.loss,
+            "learning_rate": update.learning_rate,
+            "gradient_norm": update.gradient_norm,
+            "loss_scale": update.loss_scale,
             "skipped": self.skipped,
         }
-        if held_out is not None:
-            self.held_out_loss = held_out
-            record["held_out_loss"] = held_out
+        return self._finish(record, update, start)
+
+    def _finish(self, record: dict[str, Any], update: Update | None, start: float) -> StepReport:
+        """Evaluate, log and save a step whose update has been made, perhaps by another process."""
+        self._pending, self._changed = record, True
+        trained = time.perf_counter()
+        every = self.config.eval_every
+        if self.step == self.config.steps or (every and self.step % every == 0):
+            self._evaluate_and_compare()
+            record = {**record, "held_out_loss": self.held_out_loss}
+        evaluated = time.perf_counter()
+        self._pending = None
         self._metrics.write(record)
         self._metrics.flush()
         every = self.config.save_every
         if every and self.step % every == 0:
             self.save()
         end = time.perf_counter()
-        self._timing.write(
-            {
-                "step": self.step,
-                "train_ms": round((trained - start) * 1e3, 3),
-                "evaluate_ms": round((evaluated - trained) * 1e3, 3),
-                "save_ms": round((end - evaluated) * 1e3, 3),
-            }
-        )
-        skipped = self.skipped
+        compiling, self._compile_seconds = self._compile_seconds, 0.0
+        batches = () if update is None else update.micro_batches
+        times = {"train": trained - start, "evaluate": evaluated - trained, "save": end - evaluated}
+        self._log_times({**times, "compile": compiling}, batches)
+        ane_flops, total_flops = getattr(self._model, "flops_per_step", (0.0, 0.0))
         return StepReport(
-            self.step, loss, held_out, rate, norm, scale, skipped, tokens, end - start
+            self.step,
+            record["loss"],
+            record.get("held_out_loss"),
+            record["learning_rate"],
+            record["gradient_norm"],
+            record["loss_scale"],
+            self.skipped,
+            record["tokens"],
+            end - start,
+            best_loss=self._best.loss,
+            micro_batches=batches,
+            compile_seconds=compiling,
+            n_compiles=int(getattr(self._model, "n_compiles", 0)),
+            ane_flops=ane_flops * self.config.accumulation,
+            total_flops=total_flops * self.config.accumulation,
         )
 
-    def _optimize(self, rate: float) -> tuple[float, float]:
-        """One optimizer step; returns loss and gradient norm."""
-        config, model = self.config, self._model
-        model.zero_gradients()
-        total = 0.0
-        overflowed = False
-        for i in range(config.accumulation):
-            tokens, targets = self._sampler.batch(self.step * config.accumulation + i)
-            loss = model.loss_and_gradients(tokens, targets, loss_scale=self._loss_scale.value)
-            if not math.isfinite(loss):
-                self._diverge(f"the loss became {loss}")
-            total += loss
-            overflowed = overflowed or model.overflowed
-        gradients = model.gradients.flat
-        norm = core.global_norm(gradients) / config.accumulation
-        overflowed = overflowed or not math.isfinite(norm)
-        if overflowed:
-            norm = math.inf
-            self.skipped += 1
-        else:
-            clip = min(1.0, config.clip_norm / norm) if config.clip_norm and norm else 1.0
-            core.adam_update(
-                model.parameters.flat,
-                gradients,
-                self._m,
-                self._v,
-                step=self.step + 1 - self.skipped,
-                learning_rate=rate,
-                beta1=config.beta1,
-                beta2=config.beta2,
-                eps=config.epsilon,
-                weight_decay=config.weight_decay,
-                decayed=self._decayed,
-                grad_scale=clip / config.accumulation,
-            )
-            model.upload_weights()
-        self._loss_scale.update(overflowed)
-        if self._loss_scale.value < 1:
-            self._diverge("gradients overflow even at loss scale 1")
-        return total / config.accumulation, norm
+    def _log_times(self, seconds: dict[str, float], batches: tuple[MicroBatch, ...]) -> None:
+        for batch in batches:
+            for phase, value in batch.timings.items():
+                seconds[phase] = seconds.get(phase, 0.0) + value
+        times = {f"{name}_ms": round(value * 1e3, 3) for name, value in seconds.items()}
+        self._timing.write({"step": self.step, **times})
 
-    def _diverge(self, what: str) -> NoReturn:
+    def _upload(self) -> None:
+        """Give the device the current weights, if it does not have them yet."""
+        if self._uploaded:
+            return
+        start = time.perf_counter()
+        self._model.upload_weights()
+        self._uploaded = True
+        if self.config.pipeline == "static":  # where weights are constants of the kernels
+            self._compile_seconds += time.perf_counter() - start
+
+    def _evaluate_and_compare(self) -> None:
+        self.held_out_loss = self.evaluate()
+        best = self._best
+        if best.loss is not None and self.held_out_loss >= best.loss:
+            best.evaluations_since += 1
+            return
+        self._check_weights()
+        if self.step:  # what training began with is no merit of its own
+            self._write_weights(self.run.best)
+        self._best = _Best(self.held_out_loss, self.step)
+
+    def _write_weights(self, path: Path) -> None:
+        parameters = self._model.parameters
+        if self._vocabulary is not None:
+            parameters = self._vocabulary.expand(parameters)
+        write_llama2c(path, parameters.config, parameters)
+
+    def _check_weights(self) -> None:
+        if core.has_nonfinite(self._model.parameters.flat):
+            self._diverge("the weights are no longer finite", self.step)
+
+    def _diverge(self, what: str, step: int) -> NoReturn:
+        kept = f"The state of step {max(self._saved_step, 0)} is kept in {self.run.path}; "
+        if self._saved_step < 0:
+            kept = ""
         msg = (
-            f"training diverged at step {self.step + 1}: {what}. The state of step "
-            f"{max(self._saved_step, 0)} is kept in {self.run.path}; "
+            f"training diverged at step {step}: {what}. {kept}"
             "start again with a lower --learning-rate"
         )
         raise DivergenceError(msg)
 
     def _state(self) -> TrainingState:
-        return TrainingState(
+        optimizer = self._optimizer
+        state = TrainingState(
             parameters=self._model.parameters.flat,
-            m=self._m,
-            v=self._v,
+            m=optimizer.m,
+            v=optimizer.v,
             step=self.step,
-            skipped=self.skipped,
-            loss_scale=self._loss_scale.value,
-            good_steps=self._loss_scale.good_steps,
+            skipped=optimizer.skipped,
+            loss_scale=optimizer.loss_scale.value,
+            good_steps=optimizer.loss_scale.good_steps,
             data_hash=self._dataset.hash,
             config=self.config.to_dict(),
             model=dataclasses.asdict(self._model.config),
+            best_loss=self._best.loss,
+            best_step=self._best.step,
+            evaluations_since_best=self._best.evaluations_since,
+            pending=self._pending,
         )
+        if self._vocabulary is not None:
+            state.unused_rows = self._vocabulary.unused_rows
+        return state
 
     def _restore(self, state: TrainingState) -> None:
         flat = self._model.parameters.flat
@@ -305,22 +382,5 @@ class Trainer:
             )
             raise CheckpointError(msg)
         if flat is not state.parameters:
-            flat[...] = state.parameters
-        self._m = state.m
-        self._v = state.v
-        self.step = state.step
-        self.skipped = state.skipped
-        self._loss_scale = LossScale(state.loss_scale, state.good_steps)
-
-
-def decayed_ranges(parameters: Parameters) -> list[tuple[int, int]]:
-    """Element ranges of the flat buffer that weight decay applies to: all but the norm weights."""
-    ranges: list[tuple[int, int]] = []
-    for name, where in parameters.slices.items():
-        if name.startswith("rms_"):
-            continue
-        if ranges and ranges[-1][1] == where.start:
-            ranges[-1] = (ranges[-1][0], where.stop)
-        else:
-            ranges.append((where.start, where.stop))
-    return ranges
+            np.copyto(flat, state.parameters)
+        self._best = _Best(state.best_loss, state.best_step, state.evaluations_since_best)
