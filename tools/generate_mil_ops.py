@@ -127,7 +127,7 @@ def function(record: mil.OpRecord) -> str:
 
 def source() -> str:
     """The whole module, before formatting."""
-    records = [record for record in mil.op_set() if record.name != "const"]
+    records = [record for record in mil.op_set() if not (record.name == "const" or record.n_blocks)]
     names = "\n".join(f'    "{record.name}",' for record in records)
     return HEADER + f"\n__all__ = [\n{names}\n]\n" + "".join(map(function, records))
 

@@ -1,6 +1,10 @@
 #include <pybind11/stl.h>
 
+#include <map>
+
 #include "bindings.h"
+#include "pyane/emulator/constant_evaluator.h"
+#include "pyane/mil/bind_dimensions.h"
 #include "pyane/mil/op_set.h"
 #include "pyane/mil/verifier.h"
 
@@ -68,6 +72,13 @@ void verify_all(const Program& program) {
   for (const Function& function : program.functions) verify(program, function, nullptr);
 }
 
+std::shared_ptr<Program> bind_dimensions(const Program& program, const std::string& function,
+                                         const std::map<std::string, pyane::Shape>& shapes) {
+  const py::gil_scoped_release release;
+  return std::make_shared<Program>(pyane::mil::bind_dimensions(
+      program, function, shapes, nullptr, pyane::emulator::evaluate_constant));
+}
+
 }  // namespace
 
 void bind_op_set(py::module_& m) {
@@ -93,6 +104,9 @@ void bind_op_set(py::module_& m) {
       .def_readonly("inputs", &OpRecord::inputs)
       .def_readonly("returns_tuple", &OpRecord::returns_tuple)
       .def_readonly("is_constexpr", &OpRecord::is_constexpr)
+      .def_readonly("is_impure", &OpRecord::is_impure,
+                    "Gives other numbers at every evaluation, or changes something.")
+      .def_readonly("n_blocks", &OpRecord::n_blocks, "Blocks nested in it.")
       .def("__repr__", [](const OpRecord& r) { return "<OpRecord " + r.name + ">"; });
   m.def(
       "op_set",
@@ -109,4 +123,8 @@ void bind_op_set(py::module_& m) {
         "the ones that are constants.");
   m.def("verify", &verify_all, py::arg("program"),
         "Checks names and types of every function; weight files are not read.");
+  m.def("bind_dimensions", &bind_dimensions, py::arg("program"), py::arg("function"),
+        py::arg("shapes"),
+        "The program with dimensions `?` of a function's parameters given by name, and all types "
+        "worked out from them. Raises ShapeError, CompileError, MilVerifyError.");
 }

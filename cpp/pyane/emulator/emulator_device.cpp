@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pyane/base/error.h"
+#include "pyane/emulator/constant_evaluator.h"
 #include "pyane/emulator/executor.h"
 #include "pyane/emulator/planner.h"
 #include "pyane/engine/binding.h"
@@ -157,7 +158,8 @@ class EmulatorDevice final : public Device {
   std::shared_ptr<Kernel> compile(const mil::Model& model, const CompileOptions& options) override {
     const mil::Program program = mil::parse(model.text, model.source_name);
     const mil::Function& function = choose_function(program, options.function);
-    const mil::VerifiedFunction verified = mil::verify(program, function, &model.weights);
+    const mil::VerifiedFunction verified = 
+        mil::verify(program, function, &model.weights, evaluate_constant);
     const char* plain = std::getenv("PYANE_EMULATOR_PLAIN");
     const bool is_plain =
         plain != nullptr && std::strcmp(plain, "") != 0 && std::strcmp(plain, "0") != 0;

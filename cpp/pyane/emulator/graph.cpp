@@ -76,14 +76,20 @@ bool wants_contiguous(const Graph& graph, std::size_t node) {
 }  // namespace
 
 Graph::Graph(const mil::VerifiedFunction& verified) : function(verified) {
-  for (const auto& operation : function.operations) require_kernel(function, operation);
   // Only what the outputs need, found backwards.
   std::vector<bool> is_needed(function.values.size(), false);
   for (const ValueId value : function.outputs) is_needed[at(value)] = true;
   std::vector<const mil::VerifiedOperation*> needed;
   for (auto i = function.operations.rbegin(); i != function.operations.rend(); ++i) {
     const bool is_used = std::any_of(i->outputs.begin(), i->outputs.end(),
-                                     [&](ValueId value) { return is_needed[at(value)]; });
+                                     [&](ValueId value) {
+                                       return is_needed[at(value)] &&
+                                              value_of(value).constant == nullptr;
+                                     });
+    const bool is_known = std::any_of(i->outputs.begin(), i->outputs.end(), [&](ValueId value) {
+      return value_of(value).constant != nullptr;
+    });
+    if (!is_known) require_kernel(function, *i);
     if (!is_used) continue;
     needed.push_back(&*i);
     for (const ValueId value : operands_of(*i)) {

@@ -22,24 +22,6 @@ void check(const char* kind, const std::vector<TensorSpec>& specs,
 
 }  // namespace
 
-const mil::Function& choose_function(const mil::Program& program, const std::string& name) {
-  std::string names;
-  for (const mil::Function& function : program.functions) {
-    names += (names.empty() ? "" : ", ") + function.name;
-  }
-  const std::string where = program.source_name + ": ";
-  if (program.functions.empty()) throw CompileError(where + "the program has no function");
-  if (name.empty() && program.functions.size() == 1) return program.functions.front();
-  const std::string wanted = name.empty() ? "main" : name;
-  const mil::Function* function = program.find_function(wanted);
-  if (function != nullptr) return *function;
-  throw CompileError(where +
-                     (name.empty() ? "the program has several functions and none is "
-                                     "'main'; name one of them: "
-                                   : "there is no function '" + name + "'; functions: ") +
-                     names);
-}
-
 void check_binding(const std::vector<TensorSpec>& input_specs,
                    const std::vector<TensorSpec>& output_specs,
                    const std::vector<std::shared_ptr<Surface>>& inputs,

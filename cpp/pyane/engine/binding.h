@@ -10,9 +10,7 @@
 
 namespace pyane {
 
-/// The function that CompileOptions::function means.
-/// @throws CompileError  there is none of that name, or several and none is "main"; lists them.
-const mil::Function& choose_function(const mil::Program& program, const std::string& name);
+using mil::choose_function;
 
 /// Checks surfaces against the tensors they are bound to, one per tensor and in their order.
 /// @throws ShapeError  wrong number, one too small, or two outputs in one surface.

@@ -53,6 +53,8 @@ struct InputSpec {
   Default default_value = {};  ///< For optional inputs; monostate: no default, may be absent.
   Type::Kind kind = Type::Kind::kTensor;
   int rank = -1;  ///< 0: a scalar; 1: a vector; -1: any, or left to the operation's inference.
+  bool is_any_kind = false;   ///< Takes values of every kind, not of `kind` only.
+  bool is_type_only = false;  ///< The result depends on its type, not on its elements.
 };
 
 /// Result types from operand types and constants; fails through OpContext::fail.
@@ -70,6 +72,11 @@ struct OpRecord {
   bool returns_tuple = false;
   /// The result of constant inputs counts as a constant itself (the constexpr operations).
   bool is_constexpr = false;
+  /// Gives other numbers at every evaluation, or changes something: never evaluated beforehand.
+  bool is_impure = false;
+  /// Blocks nested in it, and the input whose operands the blocks' parameters stand for.
+  int n_blocks = 0;
+  std::string block_parameters = {};
 
   const InputSpec* find_input(std::string_view input) const;
 };
@@ -90,10 +97,17 @@ class OpContext {
     std::vector<const Constant*> constants;  ///< Same length; nullptr entries for run-time values.
   };
 
+  /// What a nested block takes and gives.
+  struct BlockTypes {
+    std::vector<const Type*> parameters;
+    std::vector<const Type*> outputs;
+  };
+
   OpContext(const Operation& operation, const OpRecord& record, std::string_view source_name);
 
   /// Used by whoever builds the context (verifier, Python builder).
   void bind(std::string_view input, Bound bound);
+  void add_block(BlockTypes block) { blocks_.push_back(std::move(block)); }
 
   const Operation& operation() const { return operation_; }
   const OpRecord& record() const { return record_; }
@@ -116,6 +130,7 @@ class OpContext {
   std::string string(std::string_view input) const;
   std::vector<std::int64_t> integers(std::string_view input) const;
   std::vector<bool> booleans(std::string_view input) const;  ///< Empty when absent.
+  const std::vector<BlockTypes>& blocks() const { return blocks_; }
   /// A normalised axis in [0, rank); negative counts from the end.
   std::int64_t axis(std::string_view input, std::size_t rank) const;
 
@@ -130,6 +145,7 @@ class OpContext {
   const OpRecord& record_;
   std::string source_name_;
   std::vector<std::pair<std::string, Bound>> bound_;
+  std::vector<BlockTypes> blocks_;
 };
 
 }  // namespace pyane::mil

@@ -118,6 +118,24 @@ const Function* Program::find_function(std::string_view function) const {
   return find_by_name(functions, function);
 }
 
+const Function& choose_function(const Program& program, const std::string& name) {
+  std::string names;
+  for (const Function& function : program.functions) {
+    names += (names.empty() ? "" : ", ") + function.name;
+  }
+  const std::string where = program.source_name + ": ";
+  if (program.functions.empty()) throw CompileError(where + "the program has no function");
+  if (name.empty() && program.functions.size() == 1) return program.functions.front();
+  const std::string wanted = name.empty() ? "main" : name;
+  const Function* function = program.find_function(wanted);
+  if (function != nullptr) return *function;
+  throw CompileError(where +
+                     (name.empty() ? "the program has several functions and none is "
+                                     "'main'; name one of them: "
+                                   : "there is no function '" + name + "'; functions: ") +
+                     names);
+}
+
 int depth(const Type& type) {
   int deepest = 0;
   for (const Type& element : type.elements) deepest = std::max(deepest, depth(element));

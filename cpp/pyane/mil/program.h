@@ -182,4 +182,8 @@ struct Program {
   }
 };
 
+/// The function of that name; empty: the only one, or "main".
+/// @throws CompileError  there is none of that name, or several and none is "main"; lists them.
+const Function& choose_function(const Program& program, const std::string& name);
+
 }  // namespace pyane::mil

@@ -51,8 +51,9 @@ bool merge(Type& inferred, const Type& declared) {
 
 class Verifier {
  public:
-  Verifier(const Program& program, const Function& function, const WeightFiles* weights)
-      : program_(program), function_(function), weights_(weights) {
+  Verifier(const Program& program, const Function& function, const WeightFiles* weights,
+           const EvaluateConstant& evaluate)
+      : program_(program), function_(function), weights_(weights), evaluate_(evaluate) {
     result_.function = &function;
     result_.source_name = program.source_name;
   }
@@ -60,15 +61,7 @@ class Verifier {
   VerifiedFunction run() {
     check_function_names();
     for (const Value& parameter : function_.parameters) add_parameter(parameter);
-    for (const Operation& operation : function_.body.operations) {
-      operation_ = &operation;
-      if (operation.type == "const") {
-        add_constant(operation);
-      } else {
-        add_operation(operation);
-      }
-    }
-    operation_ = nullptr;
+    add_operations(function_.body.operations, result_.operations);
     for (const Operand& output : function_.body.outputs) add_output(output);
     return std::move(result_);
   }
@@ -133,6 +126,7 @@ class Verifier {
       fail(declared.location, "'" + declared.name + "' is defined twice" +
                                   (line > 0 ? ", first on line " + std::to_string(line) : ""));
     }
+    scope_.push_back(declared.name);
     value.name = declared.name;
     result_.values.push_back(std::move(value));
     return id;
@@ -290,11 +284,13 @@ class Verifier {
   }
 
   void check_operand(const InputSpec& spec, const Location& at, const VerifiedValue& value) const {
+    if (spec.is_any_kind) return;
     if (value.type.kind != spec.kind) {
       fail(at, named(spec, value) + " must be " + kind_name(spec.kind) + ", got " +
                    to_string(value.type));
     }
-    const bool has_dtype = spec.kind != Type::Kind::kState;
+    const bool has_dtype =
+        spec.kind == Type::Kind::kTensor || spec.kind == Type::Kind::kTensorBuffer;
     if (has_dtype && (spec.dtypes >> static_cast<int>(value.type.dtype) & 1U) == 0) {
       fail(at, named(spec, value) + " must be " + dtype_names(spec.dtypes) + ", got " +
                    to_string(value.type));
@@ -303,10 +299,7 @@ class Verifier {
       fail(at, named(spec, value) + " must be a " + (spec.rank == 0 ? "scalar" : "vector") +
                    ", got " + to_string(value.type));
     }
-    const bool is_constexpr =
-        value.producer >= 0 &&
-        result_.operations[static_cast<std::size_t>(value.producer)].record->is_constexpr;
-    if (spec.is_constant && value.constant == nullptr && !is_constexpr) {
+    if (spec.is_constant && value.constant == nullptr && !value.is_constexpr) {
       fail(at, named(spec, value) + " must be a constant, got a value computed at run time");
     }
   }
@@ -341,7 +334,111 @@ class Verifier {
                                .inputs = bind_inputs(operation, record),
                                .outputs = {}};
     check_groups(operation, verified.inputs);
+    add_blocks(verified);
     return verified;
+  }
+
+  // ---- Nested blocks. What they define is not seen behind them.
+
+  void add_blocks(VerifiedOperation& verified) {
+    const Operation& operation = *verified.operation;
+    const auto wanted = static_cast<std::size_t>(verified.record->n_blocks);
+    if (operation.blocks.size() != wanted) {
+      fail(operation.location, "has " + std::to_string(wanted) + " blocks, got " +
+                                   std::to_string(operation.blocks.size()));
+    }
+    for (const Block& block : operation.blocks) {
+      verified.blocks.push_back(add_block(verified, block));
+      operation_ = &operation;
+    }
+  }
+
+  VerifiedBlock add_block(const VerifiedOperation& outer, const Block& block) {
+    const VerifiedInput* given = outer.find_input(outer.record->block_parameters);
+    const std::size_t n_given = given == nullptr ? 0 : given->values.size();
+    if (block.parameters.size() != n_given) {
+      fail(outer.operation->location,
+           "block '" + block.name + "' must have " + std::to_string(n_given) + " parameters" +
+               (n_given > 0 ? ", one for each of " + outer.record->block_parameters : "") +
+               ", got " + std::to_string(block.parameters.size()));
+    }
+    VerifiedBlock result;
+    const std::size_t n_outer_names = scope_.size();
+    for (std::size_t i = 0; i < n_given; ++i) {
+      const Value& parameter = block.parameters[i];
+      Type type = result_.values[static_cast<std::size_t>(given->values[i])].type;
+      const std::string of_operand = to_string(type);
+      if (!merge(type, parameter.type)) {
+        fail(parameter.location, "parameter '" + parameter.name + "' of block '" + block.name +
+                                     "' is declared as " + to_string(parameter.type) +
+                                     ", but its operand is " + of_operand);
+      }
+      result.parameters.push_back(
+          add_value(parameter, {.name = {}, .type = std::move(type), .constant = nullptr}));
+    }
+    add_operations(block.operations, result.operations);
+    for (const Operand& output : block.outputs) result.outputs.push_back(resolve(output));
+    for (; scope_.size() > n_outer_names; scope_.pop_back()) names_.erase(scope_.back());
+    return result;
+  }
+
+  void add_operations(const std::vector<Operation>& operations,
+                      std::vector<VerifiedOperation>& verified) {
+    for (const Operation& operation : operations) {
+      operation_ = &operation;
+      if (operation.type == "const") {
+        add_constant(operation);
+      } else {
+        add_operation(operation, verified);
+      }
+    }
+    operation_ = nullptr;
+  }
+
+  // ---- Operations of constants
+
+  // The results of `verified` where they can be known now, else nothing.
+  std::vector<std::shared_ptr<const Constant>> fold(const VerifiedOperation& verified,
+                                                    const std::vector<Type>& types) const {
+    if (!evaluate_ || types.empty() || verified.record->is_impure) return {};
+    if (verified.record->is_constexpr) return {};
+    if (verified.record->name == "cond") return fold_cond(verified);
+    if (!verified.blocks.empty()) return {};
+    for (const Type& type : types) {
+      if (!type.is_tensor() || type.dtype == DType::kString || dtype_info(type.dtype).bits < 8 ||
+          element_count(type.dims).value_or(kMaxFoldedElements + 1) > kMaxFoldedElements) {
+        return {};
+      }
+    }
+    for (const VerifiedInput& input : verified.inputs) {
+      if (input.spec->is_type_only) continue;
+      for (const ValueId id : input.values) {
+        const Constant* constant = result_.values[static_cast<std::size_t>(id)].constant.get();
+        if (constant == nullptr || constant->is_missing) return {};
+      }
+    }
+    try {
+      return evaluate_(result_, verified, types);
+    } catch (const UnsupportedOpError&) {
+      return {};
+    } catch (const CompileError&) {
+      return {};  // Who compiles it will say so, if the result is needed.
+    } catch (const EvaluateError& error) {
+      fail(verified.operation->location, error.what());
+    }
+  }
+
+  // The constants of the branch that a known predicate chooses.
+  std::vector<std::shared_ptr<const Constant>> fold_cond(const VerifiedOperation& verified) const {
+    const auto& pred = result_.values[static_cast<std::size_t>(verified.inputs[0].values[0])];
+    if (pred.constant == nullptr || pred.constant->is_missing) return {};
+    std::vector<std::shared_ptr<const Constant>> constants;
+    for (const ValueId id : verified.blocks[pred.constant->data[0] != std::byte{0} ? 0 : 1].outputs) {
+      const auto& constant = result_.values[static_cast<std::size_t>(id)].constant;
+      if (constant == nullptr || constant->is_missing) return {};
+      constants.push_back(constant);
+    }
+    return constants;
   }
 
   // Inference may multiply dimensions, or take them from arguments.
@@ -366,7 +463,7 @@ class Verifier {
     return types;
   }
 
-  void add_operation(const Operation& operation) {
+  void add_operation(const Operation& operation, std::vector<VerifiedOperation>& operations) {
     VerifiedOperation verified = check_arguments(operation);
     std::vector<Type> types = infer_checked(verified);
     const std::vector<Value>& declared = operation.outputs;
@@ -374,8 +471,6 @@ class Verifier {
       fail(operation.location, "has " + std::to_string(types.size()) + " results, got " +
                                    std::to_string(declared.size()) + " declared");
     }
-    const auto index = static_cast<int>(result_.operations.size());
-    std::vector<ValueId> outputs;
     for (std::size_t i = 0; i < types.size(); ++i) {
       const std::string inferred = to_string(types[i]);
       if (!merge(types[i], declared[i].type)) {
@@ -383,12 +478,19 @@ class Verifier {
                                        to_string(declared[i].type) + ", but the result is " +
                                        inferred);
       }
-      outputs.push_back(add_value(
-          declared[i],
-          {.name = {}, .type = std::move(types[i]), .constant = nullptr, .producer = index}));
     }
-    verified.outputs = std::move(outputs);
-    result_.operations.push_back(std::move(verified));
+    const auto constants = fold(verified, types);
+    const bool is_outermost = &operations == &result_.operations;
+    const int index = is_outermost ? static_cast<int>(operations.size()) : -1;
+    for (std::size_t i = 0; i < types.size(); ++i) {
+      verified.outputs.push_back(
+          add_value(declared[i], {.name = {},
+                                  .type = std::move(types[i]),
+                                  .constant = constants.empty() ? nullptr : constants[i],
+                                  .producer = index,
+                                  .is_constexpr = verified.record->is_constexpr}));
+    }
+    operations.push_back(std::move(verified));
   }
 
   void add_output(const Operand& output) {
@@ -408,7 +510,9 @@ class Verifier {
   const Program& program_;
   const Function& function_;
   const WeightFiles* weights_;
+  const EvaluateConstant& evaluate_;
   const Operation* operation_ = nullptr;
+  std::vector<std::string> scope_;  ///< Names in the order of their definition.
   std::unordered_map<std::string, std::pair<ValueId, Location>> names_;
   VerifiedFunction result_;
 };
@@ -426,18 +530,34 @@ OpContext VerifiedFunction::context(const VerifiedOperation& operation) const {
     }
     context.bind(input.spec->name, std::move(bound));
   }
+  const auto types_of = [&](const std::vector<ValueId>& ids) {
+    std::vector<const Type*> types;
+    for (const ValueId id : ids) types.push_back(&values[static_cast<std::size_t>(id)].type);
+    return types;
+  };
+  for (const VerifiedBlock& block : operation.blocks) {
+    context.add_block(
+        {.parameters = types_of(block.parameters), .outputs = types_of(block.outputs)});
+  }
   return context;
 }
 
+const VerifiedInput* VerifiedOperation::find_input(std::string_view name) const {
+  const auto found = std::find_if(inputs.begin(), inputs.end(), [&](const VerifiedInput& input) {
+    return input.spec->name == name;
+  });
+  return found == inputs.end() ? nullptr : &*found;
+}
+
 VerifiedFunction verify(const Program& program, const Function& function,
-                        const WeightFiles* weights) {
-  return Verifier(program, function, weights).run();
+                        const WeightFiles* weights, const EvaluateConstant& evaluate) {
+  return Verifier(program, function, weights, evaluate).run();
 }
 
 std::vector<Type> infer_types(const Operation& operation, const std::vector<KnownValue>& values) {
   const Program program;
   const Function function;
-  return Verifier(program, function, nullptr).infer(operation, values);
+  return Verifier(program, function, nullptr, {}).infer(operation, values);
 }
 
 }  // namespace pyane::mil

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,7 +18,9 @@ struct VerifiedValue {
   std::string name;  ///< Empty for an inline literal.
   Type type;
   std::shared_ptr<const Constant> constant;  ///< Known before evaluation; nullptr otherwise.
-  int producer = -1;  ///< Index into operations; -1 for parameters, literals.
+  /// Index into operations; -1 for parameters, literals, and what nested blocks make.
+  int producer = -1;
+  bool is_constexpr = false;  ///< Made by a constexpr operation: counts as a constant.
 };
 
 struct VerifiedInput {
@@ -25,10 +28,24 @@ struct VerifiedInput {
   std::vector<ValueId> values;
 };
 
+struct VerifiedBlock;
+
 struct VerifiedOperation {
   const Operation* operation;
   const OpRecord* record;
   std::vector<VerifiedInput> inputs;
+  std::vector<ValueId> outputs;
+  std::vector<VerifiedBlock> blocks = {};  ///< Of cond and while_loop.
+
+  /// nullptr when the input is absent.
+  const VerifiedInput* find_input(std::string_view name) const;
+};
+
+/// A block nested in an operation. Its values are in VerifiedFunction::values, too; its operations
+/// may use all that is defined before it.
+struct VerifiedBlock {
+  std::vector<ValueId> parameters;
+  std::vector<VerifiedOperation> operations;
   std::vector<ValueId> outputs;
 };
 
@@ -47,15 +64,28 @@ struct VerifiedFunction {
   OpContext context(const VerifiedOperation& operation) const;
 };
 
+/// Evaluates an operation all of whose inputs are constants (or InputSpec::is_type_only); one
+/// constant per result of the given types. Empty when it cannot.
+/// @throws Error  for values that the operation cannot take.
+using EvaluateConstant = std::function<std::vector<std::shared_ptr<const Constant>>(
+    const VerifiedFunction& so_far, const VerifiedOperation& operation,
+    const std::vector<Type>& results)>;
+
+/// Operations of constants are evaluated while verifying up to this many elements of their results:
+/// shapes and the like. Larger ones are left to whoever compiles.
+inline constexpr std::int64_t kMaxFoldedElements = 4096;
+
 /// Checks one function: names are unique and defined before use, operands fit the operation's
 /// record, every declared result type equals the inferred one, outputs exist.
 ///
 /// @param weights  nullptr: types are checked, blob contents are not.
+/// @param evaluate  Makes the results of small operations of constants constants themselves, so
+///     that shapes worked out by the program are known. Without it they keep their declared types.
 /// @throws MilVerifyError  with the operation and its place.
 /// @throws UnsupportedOpError  for an operation that has no record.
 /// @throws BlobError  for a weight that its file does not hold.
 VerifiedFunction verify(const Program& program, const Function& function,
-                        const WeightFiles* weights);
+                        const WeightFiles* weights, const EvaluateConstant& evaluate = {});
 
 /// What is known of a value when an operation is looked at by itself.
 struct KnownValue {

@@ -161,6 +161,27 @@ std::unique_ptr<Step> prepare_fill(const PrepareContext& context) {
   return std::make_unique<Fill>(out, value_bits(context.op, "value", out.dtype));
 }
 
+/// Writes the dimensions of x, which the types tell.
+class ShapeOf final : public Step {
+ public:
+  explicit ShapeOf(Shape dims) : dims_(std::move(dims)) {}
+  void run(const StepArguments& arguments) const override {
+    std::copy(dims_.begin(), dims_.end(), arguments.outputs[0].as<std::int32_t>());
+  }
+
+ private:
+  Shape dims_;
+};
+
+std::unique_ptr<Step> prepare_shape(const PrepareContext& context) {
+  const Shape& dims = context.op.dims("x");
+  if (!element_count(dims)) {
+    context.op.fail("the emulator needs the dimensions of x at compile time, got " +
+                    to_string(dims));
+  }
+  return std::make_unique<ShapeOf>(dims);
+}
+
 /// Constant padding: fills, then copies into the middle. Only the border is filled twice at most.
 class PadConstant final : public Step {
  public:
@@ -250,6 +271,7 @@ std::span<const KernelRecord> tensor_operation_kernels() {
        .prepare = prepare_pad,
        .strided_inputs = true,
        .strided_outputs = true},
+      {.op = "shape", .operands = {}, .prepare = prepare_shape},
       {.op = "split", .operands = {"x"}, .view = view_split},
       {.op = "stack", .operands = {"values"}, .place = place_stack},
       {.op = "tile",

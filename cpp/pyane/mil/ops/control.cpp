@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "pyane/mil/ops/families.h"
 
 namespace pyane::mil::ops {
@@ -37,9 +39,84 @@ std::vector<Type> infer_to_buffer(const OpContext& context) {
   return {result};
 }
 
+bool may_be_same(const Type& a, const Type& b) {
+  if (!a.is_tensor() || !b.is_tensor()) return same_type(a, b);
+  return a.dtype == b.dtype && a.dims.size() == b.dims.size() &&
+         std::equal(a.dims.begin(), a.dims.end(), b.dims.begin(), may_equal);
+}
+
+void require_flag(const OpContext& context, const std::string& what, const Type& type) {
+  if (type.is_tensor() && type.dtype == DType::kBool && element_count(type.dims) == 1) return;
+  context.fail(what + " must be one bool, got " + to_string(type));
+}
+
+void require_as_many(const OpContext& context, const char* what, std::size_t wanted,
+                     std::size_t got) {
+  if (wanted == got) return;
+  context.fail(std::string(what) + " must give " + std::to_string(wanted) + " values, got " +
+               std::to_string(got));
+}
+
+// Blocks: the true and the false branch.
+std::vector<Type> infer_cond(const OpContext& context) {
+  require_flag(context, "pred", context.type("pred"));
+  const auto& yes = context.blocks()[0].outputs;
+  const auto& no = context.blocks()[1].outputs;
+  require_as_many(context, "the second block", yes.size(), no.size());
+  std::vector<Type> results;
+  for (std::size_t i = 0; i < yes.size(); ++i) {
+    if (!may_be_same(*yes[i], *no[i])) {
+      context.fail("both blocks must give values of the same types, got " + to_string(*yes[i]) +
+                   " and " + to_string(*no[i]) + " as value " + std::to_string(i + 1));
+    }
+    results.push_back(*yes[i]);
+    for (std::size_t d = 0; d < results[i].dims.size(); ++d) {
+      if (yes[i]->dims[d] != no[i]->dims[d]) results[i].dims[d] = kUnknownDim;
+    }
+  }
+  return results;
+}
+
+// Blocks: the condition and the body, both of the loop variables.
+std::vector<Type> infer_while_loop(const OpContext& context) {
+  const auto& condition = context.blocks()[0].outputs;
+  const auto& body = context.blocks()[1];
+  require_as_many(context, "the first block, the condition,", 1, condition.size());
+  require_flag(context, "the condition", *condition[0]);
+  require_as_many(context, "the second block, the body,", body.parameters.size(),
+                  body.outputs.size());
+  std::vector<Type> results;
+  for (std::size_t i = 0; i < body.outputs.size(); ++i) {
+    if (!may_be_same(*body.parameters[i], *body.outputs[i])) {
+      context.fail("the body must give values of the loop variables' types, got " +
+                   to_string(*body.outputs[i]) + " for " + to_string(*body.parameters[i]));
+    }
+    results.push_back(*body.parameters[i]);
+  }
+  return results;
+}
+
 }  // namespace
 
 void add_control_ops(OpTable& table) {
+  table.push_back({.name = "cond",
+                   .opset = "ios15",
+                   .family = kFamily,
+                   .inputs = {operand("pred", kBoolOnly)},
+                   .infer = infer_cond,
+                   .returns_tuple = true,
+                   .n_blocks = 2});
+  InputSpec loop_vars = operand_tuple("loop_vars", ~DTypeSet{0});
+  loop_vars.is_any_kind = true;
+  table.push_back({.name = "while_loop",
+                   .opset = "ios15",
+                   .family = kFamily,
+                   .inputs = {loop_vars},
+                   .infer = infer_while_loop,
+                   .returns_tuple = true,
+                   .is_impure = true,
+                   .n_blocks = 2,
+                   .block_parameters = "loop_vars"});
   table.push_back({.name = "const",
                    .opset = "ios15",
                    .family = kFamily,

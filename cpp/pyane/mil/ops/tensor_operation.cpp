@@ -262,7 +262,9 @@ void add_tensor_operation_ops(OpTable& table) {
   const InputSpec movable = operand("x", kMovable);
   const InputSpec numbers = operand("x", kNumbers | kSmallInts);
   add(table, "identity", "ios15", {movable}, like_x);
-  add(table, "shape", "ios15", {movable}, infer_shape);
+  InputSpec type_only = movable;
+  type_only.is_type_only = true;
+  add(table, "shape", "ios15", {type_only}, infer_shape);
   add(table, "concat", "ios15",
       {operand_tuple("values", kMovable, 'T'), scalar(constant("axis", kInt32Only)),
        optional_constant("interleave", kBoolOnly, false)},
@@ -284,8 +286,8 @@ void add_tensor_operation_ops(OpTable& table) {
       {vector(operand("shape", kInt32Only)), optional_constant("value", kNumbers | kBoolOnly, 0.0)},
       infer_fill);
   add(table, "fill_like", "ios16",
-      {operand("ref_tensor", kMovable), optional_constant("value", kNumbers | kBoolOnly, 0.0)},
-      infer_fill_like);
+      {type_only, optional_constant("value", kNumbers | kBoolOnly, 0.0)}, infer_fill_like);
+  table.back().inputs[0].name = "ref_tensor";
   add(table, "range_1d", "ios15",
       {scalar(operand("end", kNumbers, 'T')), scalar(operand("start", kNumbers, 'T')),
        scalar(operand("step", kNumbers, 'T'))},
