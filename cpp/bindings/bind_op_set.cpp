@@ -75,8 +75,8 @@ void verify_all(const Program& program) {
 std::shared_ptr<Program> bind_dimensions(const Program& program, const std::string& function,
                                          const std::map<std::string, pyane::Shape>& shapes) {
   const py::gil_scoped_release release;
-  return std::make_shared<Program>(pyane::mil::bind_dimensions(
-      program, function, shapes, nullptr, pyane::emulator::evaluate_constant));
+  return std::make_shared<Program>(pyane::mil::bind_dimensions(program, function, shapes, nullptr,
+                                                               pyane::emulator::evaluate_constant));
 }
 
 }  // namespace

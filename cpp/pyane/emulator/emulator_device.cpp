@@ -158,7 +158,7 @@ class EmulatorDevice final : public Device {
   std::shared_ptr<Kernel> compile(const mil::Model& model, const CompileOptions& options) override {
     const mil::Program program = mil::parse(model.text, model.source_name);
     const mil::Function& function = choose_function(program, options.function);
-    const mil::VerifiedFunction verified = 
+    const mil::VerifiedFunction verified =
         mil::verify(program, function, &model.weights, evaluate_constant);
     const char* plain = std::getenv("PYANE_EMULATOR_PLAIN");
     const bool is_plain =

@@ -81,11 +81,9 @@ Graph::Graph(const mil::VerifiedFunction& verified) : function(verified) {
   for (const ValueId value : function.outputs) is_needed[at(value)] = true;
   std::vector<const mil::VerifiedOperation*> needed;
   for (auto i = function.operations.rbegin(); i != function.operations.rend(); ++i) {
-    const bool is_used = std::any_of(i->outputs.begin(), i->outputs.end(),
-                                     [&](ValueId value) {
-                                       return is_needed[at(value)] &&
-                                              value_of(value).constant == nullptr;
-                                     });
+    const bool is_used = std::any_of(i->outputs.begin(), i->outputs.end(), [&](ValueId value) {
+      return is_needed[at(value)] && value_of(value).constant == nullptr;
+    });
     const bool is_known = std::any_of(i->outputs.begin(), i->outputs.end(), [&](ValueId value) {
       return value_of(value).constant != nullptr;
     });

@@ -411,9 +411,10 @@ class Verifier {
       }
     }
     for (const VerifiedInput& input : verified.inputs) {
-      if (input.spec->is_type_only) continue;
       for (const ValueId id : input.values) {
-        const Constant* constant = result_.values[static_cast<std::size_t>(id)].constant.get();
+        const VerifiedValue& value = result_.values[static_cast<std::size_t>(id)];
+        const Constant* constant = value.constant.get();
+        if (input.spec->is_type_only && element_count(value.type.dims)) continue;
         if (constant == nullptr || constant->is_missing) return {};
       }
     }
@@ -433,7 +434,8 @@ class Verifier {
     const auto& pred = result_.values[static_cast<std::size_t>(verified.inputs[0].values[0])];
     if (pred.constant == nullptr || pred.constant->is_missing) return {};
     std::vector<std::shared_ptr<const Constant>> constants;
-    for (const ValueId id : verified.blocks[pred.constant->data[0] != std::byte{0} ? 0 : 1].outputs) {
+    for (const ValueId id :
+         verified.blocks[pred.constant->data[0] != std::byte{0} ? 0 : 1].outputs) {
       const auto& constant = result_.values[static_cast<std::size_t>(id)].constant;
       if (constant == nullptr || constant->is_missing) return {};
       constants.push_back(constant);

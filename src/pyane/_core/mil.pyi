@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import typing
 import typing_extensions
-__all__: list[str] = ['BlobRecord', 'BlobReference', 'BlobWriter', 'Block', 'Fill', 'Function', 'InputSpec', 'Literal', 'OpRecord', 'Operation', 'Program', 'Type', 'Value', 'infer_types', 'list_blobs', 'op_set', 'parse', 'read_blob', 'verify']
+__all__: list[str] = ['BlobRecord', 'BlobReference', 'BlobWriter', 'Block', 'Fill', 'Function', 'InputSpec', 'Literal', 'OpRecord', 'Operation', 'Program', 'Type', 'Value', 'bind_dimensions', 'infer_types', 'list_blobs', 'op_set', 'parse', 'read_blob', 'verify']
 class Type:
     """
     Type of a MIL value. Immutable.
@@ -389,6 +389,16 @@ class OpRecord:
     def is_constexpr(self) -> bool:
         ...
     @property
+    def is_impure(self) -> bool:
+        """
+        Gives other numbers at every evaluation, or changes something.
+        """
+    @property
+    def n_blocks(self) -> int:
+        """
+        Blocks nested in it.
+        """
+    @property
     def name(self) -> str:
         ...
     @property
@@ -399,6 +409,10 @@ class OpRecord:
     @property
     def returns_tuple(self) -> bool:
         ...
+def bind_dimensions(program: Program, function: str, shapes: collections.abc.Mapping[str, collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]]) -> Program:
+    """
+    The program with dimensions `?` of a function's parameters given by name, and all types worked out from them. Raises ShapeError, CompileError, MilVerifyError.
+    """
 def infer_types(operation: Operation, values: collections.abc.Sequence[tuple[Value, bool]]) -> list[Type]:
     """
     Result types of an operation without results; `values` are those it names, with True for
