@@ -1,0 +1,110 @@
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mil_input.h"
+#include "pyane/base/error.h"
+#include "pyane/base/shape.h"
+#include "pyane/emulator/executor.h"
+#include "pyane/emulator/planner.h"
+#include "pyane/mil/parser.h"
+#include "pyane/mil/verifier.h"
+
+// Any program that the emulator takes gives the same bits whether its plan was optimised or not.
+// Programs that would take long or much memory are planned but not evaluated.
+
+namespace {
+
+using pyane::emulator::ArenaPool;
+using pyane::emulator::Execution;
+using pyane::emulator::Plan;
+using Buffers = std::vector<std::vector<std::byte>>;
+
+constexpr std::int64_t kMaxElements = std::int64_t{1} << 17;
+constexpr double kMaxWork = 1 << 25;
+
+/// Small enough to evaluate: elements of every value, and the product of each operation's operands.
+bool is_small(const pyane::mil::VerifiedFunction& function) {
+  std::vector<double> counts;
+  double total = 0;
+  for (const pyane::mil::VerifiedValue& value : function.values) {
+    const auto count = pyane::element_count(value.type.dims).value_or(kMaxElements + 1);
+    counts.push_back(static_cast<double>(count));
+    total += static_cast<double>(count);
+  }
+  if (total > static_cast<double>(kMaxElements)) return false;
+  for (const pyane::mil::VerifiedOperation& operation : function.operations) {
+    double work = 1;
+    for (const pyane::mil::ValueId id : operation.outputs)
+      work *= counts[static_cast<std::size_t>(id)];
+    double operands = 1;
+    for (const pyane::mil::VerifiedInput& input : operation.inputs) {
+      for (const pyane::mil::ValueId id : input.values) {
+        operands = std::max(operands, counts[static_cast<std::size_t>(id)]);
+      }
+    }
+    if (work * operands > kMaxWork) return false;
+  }
+  return true;
+}
+
+/// Values that tell operations apart: signs, fractions, a zero, nothing that overflows at once.
+Buffers make_inputs(const Plan& plan) {
+  Buffers inputs;
+  std::uint32_t state = 1;
+  for (const pyane::TensorSpec& spec : plan.inputs) {
+    std::vector<std::byte>& buffer = inputs.emplace_back(spec.n_bytes);
+    for (std::size_t i = 0; i < buffer.size(); ++i) {
+      state = state * 1664525U + 1013904223U;
+      buffer[i] = static_cast<std::byte>(state >> 24U);
+      // fp16 in [2^-7, 2): no overflow in the first operation.
+      if (spec.dtype == pyane::DType::kFp16 && i % 2 == 1) {
+        buffer[i] = (buffer[i] & std::byte{0x83}) | std::byte{0x38};
+      }
+      if (spec.dtype == pyane::DType::kBool) buffer[i] &= std::byte{1};
+    }
+  }
+  return inputs;
+}
+
+Buffers evaluate(std::shared_ptr<const Plan> plan, Buffers inputs) {
+  Buffers outputs;
+  std::vector<std::byte*> from;
+  std::vector<std::byte*> to;
+  for (auto& input : inputs) from.push_back(input.data());
+  for (const pyane::TensorSpec& spec : plan->outputs) outputs.emplace_back(spec.n_bytes);
+  for (auto& output : outputs) to.push_back(output.data());
+  // Just as large as the plan says: the sanitizer sees what lies outside.
+  const std::size_t n_bytes = plan->arena_bytes;
+  ArenaPool pool;
+  const ArenaPool::Lease arena(pool, n_bytes);
+  Execution(std::move(plan), from, to).run(arena.data());
+  return outputs;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const pyane::fuzz::ModelInput input = pyane::fuzz::split_model(data, size);
+  try {
+    const pyane::mil::Program program = pyane::mil::parse(input.text, "fuzz.mil");
+    const pyane::mil::WeightFiles files = pyane::fuzz::weight_files(program, input.weights);
+    for (const pyane::mil::Function& function : program.functions) {
+      const auto verified = pyane::mil::verify(program, function, &files);
+      const auto fast =
+          std::make_shared<const Plan>(pyane::emulator::plan(verified, {.optimizes = true}));
+      if (!is_small(verified)) continue;
+      const auto plain =
+          std::make_shared<const Plan>(pyane::emulator::plan(verified, {.optimizes = false}));
+      const Buffers inputs = make_inputs(*fast);
+      if (evaluate(fast, inputs) != evaluate(plain, inputs)) std::abort();
+    }
+  } catch (const pyane::Error&) {
+  }
+  return 0;
+}
