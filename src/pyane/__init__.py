@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._core import __version__
 from ._core.base import num_threads, set_num_threads
+from .check import Diagnostic, check
 from .device import Device, Kernel, Request, TensorSpec, device, evaluate
 from .errors import (
     AneError,
@@ -34,6 +35,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Device",
+    "Diagnostic",
     "DivergenceError",
     "Error",
     "EvaluateError",
@@ -46,6 +48,7 @@ __all__ = [
     "TensorSpec",
     "UnsupportedOpError",
     "__version__",
+    "check",
     "device",
     "evaluate",
     "num_threads",

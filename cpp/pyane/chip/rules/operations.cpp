@@ -1,0 +1,126 @@
+#include <string>
+
+#include "pyane/chip/native_ops.h"
+#include "pyane/chip/rules.h"
+
+// Operations that a chip does not run.
+
+namespace pyane::chip {
+namespace {
+
+std::string with_note(std::string message, const NativeOp& op) {
+  if (!op.note.empty()) message += ": " + std::string(op.note);
+  return message;
+}
+
+// One finding for each operation for which `pick` is true.
+template <class Pick, class Say>
+void each_operation(const RuleContext& context, Report& report, Pick pick, Say say) {
+  for (const OpView& op : context.function.operations()) {
+    const NativeOp* known = find_native_op(op.type());
+    if (known == nullptr || !pick(*known)) continue;
+    report.add({.place = Place::of(op),
+                .message = say(*known),
+                .is_contested = known->on(context.chip) == Support::kContested,
+                .evidence = std::string(known->source),
+                .engine_text = known->engine_text});
+  }
+}
+
+void check_refused(const RuleContext& context, Report& report) {
+  each_operation(
+      context, report,
+      [&](const NativeOp& op) {
+        return op.on(context.chip) == Support::kRefused && op.needs_generation() == 0;
+      },
+      [&](const NativeOp& op) {
+        return with_note(std::string(op.op) + " does not run on " +
+                             std::string(context.chip.product) + "'s engine",
+                         op);
+      });
+}
+
+void check_newer(const RuleContext& context, Report& report) {
+  each_operation(
+      context, report,
+      [&](const NativeOp& op) {
+        return op.on(context.chip) == Support::kRefused && op.needs_generation() > 0;
+      },
+      [&](const NativeOp& op) {
+        return with_note(std::string(op.op) + " needs an M" +
+                             std::to_string(op.needs_generation()) + " or newer, got " +
+                             std::string(context.chip.product),
+                         op);
+      });
+}
+
+void check_contested(const RuleContext& context, Report& report) {
+  each_operation(
+      context, report,
+      [&](const NativeOp& op) { return op.on(context.chip) == Support::kContested; },
+      [&](const NativeOp& op) {
+        return with_note("sources disagree whether " + std::string(op.op) + " runs on " +
+                             std::string(context.chip.product),
+                         op);
+      });
+}
+
+void check_unknown(const RuleContext& context, Report& report) {
+  for (const OpView& op : context.function.operations()) {
+    if (find_native_op(op.type()) != nullptr) continue;
+    report.add(
+        {.place = Place::of(op),
+         .message = "no source says whether " + std::string(op.type()) + " runs on an engine"});
+  }
+}
+
+}  // namespace
+
+std::vector<Rule> operation_rules() {
+  return {
+      {.id = "ANE001",
+       .name = "operation-refused",
+       .title = "An operation that this engine has never run",
+       .severity = Severity::kRefusedAtCompile,
+       .why = "The engine has no unit for it and Apple's compiler no way around: the compiler "
+              "refuses a program for the engine alone, and Core ML moves the operation to CPU or "
+              "GPU, which splits the program and copies its tensors.",
+       .instead = "Compute it from operations that run (the message names some), or outside of the "
+                  "program.",
+       .evidence = "ane-guide app.A and ch.4; ANEForge 0.4.0's sweep of 166 operations on M5 Pro; "
+                   "751K-ANE 3.1 on M4.",
+       .engine_text = "Some ops are not supported on any of the specified backends",
+       .check_function = check_refused},
+      {.id = "ANE002",
+       .name = "operation-needs-newer-chip",
+       .title = "An operation that only newer engines run",
+       .severity = Severity::kRefusedAtCompile,
+       .why = "Trigonometry came with M3, the texture unit (crop_resize, resample) with M2.",
+       .instead = "Use a polynomial for sin and cos, and slices or a matmul for the others; or "
+                  "compile for the newer chip.",
+       .evidence = "ane-guide app.A, ch.4, 24, 26.",
+       .engine_text = {},
+       .check_function = check_newer},
+      {.id = "ANE003",
+       .name = "operation-contested",
+       .title = "An operation of which sources disagree",
+       .severity = Severity::kRefusedAtCompile,
+       .why = "Apple's tables list the operation, but a program that consists of it alone did not "
+              "compile for somebody, or the other way round.",
+       .instead = "Try it with `pyane doctor` or your own small program before relying on it.",
+       .evidence = "ane-guide app.A against ANEForge 0.4.0's sweep on M5 Pro.",
+       .engine_text = {},
+       .check_function = check_contested},
+      {.id = "ANE004",
+       .name = "operation-unknown",
+       .title = "An operation of which no source speaks",
+       .severity = Severity::kAdvice,
+       .why = "The table of operations comes from published sweeps; this one is in none.",
+       .instead = "Try it in a program of its own.",
+       .evidence = "cpp/pyane/chip/native_ops.cpp.",
+       .engine_text = {},
+       .check_function = check_unknown},
+  };
+}
+
+}  // namespace pyane::chip
