@@ -44,7 +44,9 @@ def _rule_ids(argument: str, names: str | Iterable[str]) -> set[str]:
     for name in [names] if isinstance(names, str) else names:
         rule = _chip.find_rule(name)
         if rule is None:
-            msg = f"check: {argument} must name rules (ANE001, operation-refused, ...), got '{name}'"
+            msg = (
+                f"check: {argument} must name rules (ANE001, operation-refused, ...), got '{name}'"
+            )
             raise ConfigError(msg)
         ids.add(rule.id)
     return ids

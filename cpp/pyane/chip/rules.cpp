@@ -82,6 +82,10 @@ std::string evidence_of(std::string_view source, Status status) {
   return std::string(source) + " (" + std::string(to_string(status)) + ")";
 }
 
+std::string and_more(std::size_t n) {
+  return n < 2 ? "" : " (and " + std::to_string(n - 1) + " more like it)";
+}
+
 std::string_view to_string(Severity severity) {
   switch (severity) {
     case Severity::kRefusedAtCompile:

@@ -92,6 +92,9 @@ bool is_contested(const Fact<T>& fact) {
   return fact.status == Status::kContested;
 }
 
+/// " (and 3 more like it)" for the rest of `n` findings told in one; "" for one.
+std::string and_more(std::size_t n);
+
 // Families, one file each in rules/.
 std::vector<Rule> operation_rules();
 std::vector<Rule> shape_rules();

@@ -1,4 +1,6 @@
+#include <map>
 #include <string>
+#include <vector>
 
 #include "pyane/chip/native_ops.h"
 #include "pyane/chip/rules.h"
@@ -54,15 +56,25 @@ void check_newer(const RuleContext& context, Report& report) {
       });
 }
 
+// One finding for each type of operation: more would say the same again.
 void check_contested(const RuleContext& context, Report& report) {
-  each_operation(
-      context, report,
-      [&](const NativeOp& op) { return op.on(context.chip) == Support::kContested; },
-      [&](const NativeOp& op) {
-        return with_note("sources disagree whether " + std::string(op.op) + " runs on " +
-                             std::string(context.chip.product),
-                         op);
-      });
+  std::map<std::string_view, std::vector<const OpView*>> found;
+  for (const OpView& op : context.function.operations()) {
+    const NativeOp* known = find_native_op(op.type());
+    if (known != nullptr && known->on(context.chip) == Support::kContested) {
+      found[op.type()].push_back(&op);
+    }
+  }
+  for (const auto& [type, operations] : found) {
+    const NativeOp& known = *find_native_op(type);
+    std::string message = "sources disagree whether " + std::string(type) + " runs on " +
+                          std::string(context.chip.product) + and_more(operations.size());
+    report.add({.place = Place::of(*operations.front()),
+                .message = with_note(std::move(message), known),
+                .is_contested = true,
+                .evidence = std::string(known.source),
+                .engine_text = known.engine_text});
+  }
 }
 
 void check_unknown(const RuleContext& context, Report& report) {
