@@ -53,6 +53,11 @@ def exact(value: np.ndarray) -> Bounded:
     return Bounded(value.astype(np.float64), np.zeros(value.shape))
 
 
+def constant(value: np.ndarray) -> Bounded:
+    """A table that was rounded when it was made."""
+    return _in(value)
+
+
 def _spread(size: np.ndarray, inner: float = FP32) -> np.ndarray:
     """Variance of rounding numbers of this size."""
     return ((U + inner) ** 2 * size**2 + HALF_SUBNORMAL**2) / 3
@@ -96,7 +101,17 @@ def real_div(*, x: Any, y: Any, name: str | None = None) -> Bounded:
 
 def maximum(*, x: Any, y: Any, name: str | None = None) -> Bounded:
     x, y = _in(x), _in(y)  # copies one of them: no rounding
-    return Bounded(np.maximum(x.value, y.value), np.maximum(x.variance, y.variance), name)
+    both = Bounded(
+        np.stack(np.broadcast_arrays(x.value, y.value)),
+        np.stack(np.broadcast_arrays(x.variance, y.variance)),
+    )
+    result = reduce_max(x=both, axes=[0], keep_dims=False)
+    return Bounded(result.value, result.variance, name)
+
+
+def exp(*, x: Any, name: str | None = None) -> Bounded:
+    value = np.exp(x.value)
+    return _rounded(value, value**2 * x.variance, name)
 
 
 def pow(*, x: Any, y: Any, name: str | None = None) -> Bounded:
@@ -118,7 +133,10 @@ def silu(*, x: Any, name: str | None = None) -> Bounded:
 
 def reduce_max(*, x: Any, axes: list[int], keep_dims: bool, name: str | None = None) -> Bounded:
     at = {"axis": tuple(axes), "keepdims": keep_dims}
-    return Bounded(x.value.max(**at), x.variance.max(**at), name)
+    # What may win, being near enough to the largest, decides how wrong the result may be.
+    low = (x.value - x.error).max(axis=tuple(axes), keepdims=True)
+    variance = np.where(x.value + x.error >= low, x.variance, 0.0)
+    return Bounded(x.value.max(**at), variance.max(**at), name)
 
 
 def reduce_sum(*, x: Any, axes: list[int], keep_dims: bool, name: str | None = None) -> Bounded:

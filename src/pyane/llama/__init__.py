@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from . import checkpoint
 from .config import PRESETS, Config
+from .decoder import Decoder
 from .model import Model
 from .parameters import Parameters
 
-__all__ = ["PRESETS", "Config", "Model", "Parameters", "checkpoint"]
+__all__ = ["PRESETS", "Config", "Decoder", "Model", "Parameters", "checkpoint"]

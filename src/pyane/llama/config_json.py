@@ -73,10 +73,8 @@ def config_from_json(values: Mapping[str, Any], source: str) -> Config:
     )
     known = {field.name for field in dataclasses.fields(Config)}
     required = {f.name for f in dataclasses.fields(Config) if f.default is dataclasses.MISSING}
-    for name in list(fields):
-        if name in ("head_dim", "qk_norm") and name not in known:
-            del fields[name]
-        elif name not in known:
+    for name in fields:
+        if name not in known:
             msg = f"{source}: unknown key '{name:.80}'; a model has {', '.join(sorted(known))}"
             raise CheckpointError(msg)
     missing = sorted(required - set(fields))
@@ -92,7 +90,7 @@ def config_from_json(values: Mapping[str, Any], source: str) -> Config:
 
 def config_to_huggingface(config: Config, dtype: str = "float32") -> dict[str, Any]:
     """What Hugging Face's config.json holds for a model whose weights are stored as `dtype`."""
-    with_qk_norm: bool = getattr(config, "qk_norm", False)
+    with_qk_norm = config.qk_norm
     return {
         "architectures": ["Qwen3ForCausalLM" if with_qk_norm else "LlamaForCausalLM"],
         "model_type": "qwen3" if with_qk_norm else "llama",
