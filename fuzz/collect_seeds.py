@@ -19,10 +19,12 @@ MAX_BYTES = 3000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the programs go."""
     parser.addoption("--seeds-to", type=Path, required=True, help="folder for the programs")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Keep what is handed to Device.compile from now on."""
     folder: Path = config.getoption("seeds_to")
     folder.mkdir(parents=True, exist_ok=True)
     device = importlib.import_module("pyane.device").Device

@@ -215,3 +215,24 @@ def test_conv_against_torch(case, rng):
     magnitude = reference.conv(abs(x), abs(weight), abs(bias), **attributes)
     bound = tolerance.sum_bound(expected, magnitude, weight[0].size + 1, "float32")
     assert (abs(evaluate(text, x=x) - expected) <= 2 * bound).all()  # Both sides err.
+
+
+def test_large_regular_convs_compile_without_tables():
+    """2**30 positions; as a table of offsets they would take 8 GB."""
+    weight = np.ones((1, 1, 1, 1), np.float16)
+    x = np.broadcast_to(np.float16(0), (1, 1, 1 << 15, 1 << 15))
+    text = mil_text.single("conv", {"x": x}, x.dtype, x.shape, weight=weight)
+    kernel = pyane.device("emulator").compile(text)
+    assert kernel.input_specs["x"].shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "kernel"), [((1, 1, 1 << 14, 1 << 14), (3, 3)), ((1 << 28, 1, 1, 1), (1, 1))]
+)
+def test_tables_of_offsets_are_bounded(x_shape, kernel):
+    weight = np.ones((1, 1, *kernel), np.float16)
+    x = np.broadcast_to(np.float16(0), x_shape)
+    out = (*x_shape[:2], *(n - k + 1 for n, k in zip(x_shape[2:], kernel, strict=True)))
+    text = mil_text.single("conv", {"x": x}, x.dtype, out, weight=weight)
+    with pytest.raises(pyane.CompileError, match=r"conv 'result': .* at most 67108864, got 268"):
+        pyane.device("emulator").compile(text)

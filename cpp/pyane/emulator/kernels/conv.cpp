@@ -77,34 +77,74 @@ struct PaddedCopy {
 
 using Offsets = std::vector<std::int64_t>;
 
-/// Offsets of a row-major walk: for each entry of `outer`, + 0, step, ..., (n - 1) * step.
-Offsets walk(const Offsets& outer, std::int64_t n, std::int64_t step) {
-  Offsets result;
-  result.reserve(outer.size() * static_cast<std::size_t>(n));
-  for (const std::int64_t offset : outer) {
-    for (std::int64_t i = 0; i < n; ++i) result.push_back(offset + i * step);
-  }
-  return result;
-}
-
-bool is_arithmetic(const Offsets& offsets) {
-  for (std::size_t i = 0; i < offsets.size(); ++i) {
-    if (offsets[i] != static_cast<std::int64_t>(i) * (offsets.size() > 1 ? offsets[1] : 0)) {
-      return false;
+/// Offsets of nested loops, the outermost first, kept as (count, step) so that a large regular walk
+/// takes no memory.
+class Walk {
+ public:
+  void nest(std::int64_t n, std::int64_t step) {
+    if (n == 1) return;
+    if (!loops_.empty() && loops_.back().step == n * step) {
+      loops_.back() = {loops_.back().n * n, step};
+    } else {
+      loops_.push_back({n, step});
     }
   }
-  return true;
+
+  std::int64_t size() const {
+    std::int64_t n = 1;
+    for (const Loop& loop : loops_) n *= loop.n;
+    return n;
+  }
+
+  bool is_regular() const { return loops_.size() <= 1; }
+  /// Of a regular walk; `single` when it has one element.
+  std::int64_t step(std::int64_t single) const { return loops_.empty() ? single : loops_[0].step; }
+
+  Offsets offsets() const {
+    Offsets result = {0};
+    for (const Loop& loop : loops_) {
+      Offsets next;
+      next.reserve(result.size() * static_cast<std::size_t>(loop.n));
+      for (const std::int64_t offset : result) {
+        for (std::int64_t i = 0; i < loop.n; ++i) next.push_back(offset + i * loop.step);
+      }
+      result = std::move(next);
+    }
+    return result;
+  }
+
+ private:
+  struct Loop {
+    std::int64_t n;
+    std::int64_t step;
+  };
+  std::vector<Loop> loops_;
+};
+
+/// Real convolutions stay below a million.
+constexpr std::int64_t kMaxOffsets = std::int64_t{1} << 26;
+
+/// @throws CompileError
+void require_offsets(const mil::OpContext& op, std::int64_t n) {
+  if (n <= kMaxOffsets) return;
+  throw CompileError(
+      op.record().name + " '" + op.operation().display_name() +
+      "': the emulator keeps one offset for each position of an irregular walk, at most " +
+      std::to_string(kMaxOffsets) + ", got " + std::to_string(n));
 }
 
-/// With strides where the offsets allow, which is faster to read.
-GemmOperand operand(DType dtype, Offsets rows, Offsets cols, Offsets products) {
+/// With strides where the walks allow, which is faster to read.
+GemmOperand operand(const mil::OpContext& op, DType dtype, const Walk& rows, const Walk& cols,
+                    Offsets products) {
   GemmOperand result{.dtype = dtype, .offsets = std::move(products)};
-  if (is_arithmetic(rows) && is_arithmetic(cols)) {
-    result.row_stride = rows.size() > 1 ? rows[1] : 0;
-    result.col_stride = cols.size() > 1 ? cols[1] : 1;
+  if (rows.is_regular() && cols.is_regular()) {
+    result.row_stride = rows.step(0);
+    result.col_stride = cols.step(1);
   } else {
-    result.row_offsets = std::move(rows);
-    result.col_offsets = std::move(cols);
+    require_offsets(op, rows.size());
+    require_offsets(op, cols.size());
+    result.row_offsets = rows.offsets();
+    result.col_offsets = cols.offsets();
   }
   return result;
 }
@@ -208,20 +248,24 @@ std::unique_ptr<Step> prepare(const PrepareContext& context, const std::vector<W
   }
 
   // Rows of the patch matrix are (c, k), its columns o; the weight's columns are (c, k) too.
-  Offsets patch_rows = walk({0}, channels, image.stride(1));
-  Offsets patch_cols = {0};
-  Offsets weight_cols = walk({0}, channels, weight.stride(1 - out_channel_dim));
+  Walk patch_rows;
+  Walk patch_cols;
+  Walk weight_rows;
+  Walk weight_cols;
+  patch_rows.nest(channels, image.stride(1));
+  weight_rows.nest(filters, weight.stride(out_channel_dim));
+  weight_cols.nest(channels, weight.stride(1 - out_channel_dim));
   std::int64_t kernel_start = 0;
   for (std::size_t i = 0; i < windows.size(); ++i) {
     const Window& w = windows[i];
     const int dim = static_cast<int>(i) + 2;
-    patch_rows = walk(patch_rows, w.kernel, w.dilation * image.stride(dim));
-    patch_cols = walk(patch_cols, w.output, w.stride * image.stride(dim));
-    weight_cols =
-        walk(weight_cols, w.kernel, is_transpose ? -weight.stride(dim) : weight.stride(dim));
+    patch_rows.nest(w.kernel, w.dilation * image.stride(dim));
+    patch_cols.nest(w.output, w.stride * image.stride(dim));
+    weight_cols.nest(w.kernel, is_transpose ? -weight.stride(dim) : weight.stride(dim));
     if (is_transpose) kernel_start += (w.kernel - 1) * weight.stride(dim);
   }
 
+  require_offsets(context.op, x.dim(0) * groups);
   Offsets x_products;
   Offsets weight_products;
   Offsets out_products;
@@ -236,12 +280,9 @@ std::unique_ptr<Step> prepare(const PrepareContext& context, const std::vector<W
     }
   }
 
-  GemmSpec spec{.m = filters,
-                .n = static_cast<std::int64_t>(patch_cols.size()),
-                .k = static_cast<std::int64_t>(patch_rows.size())};
-  spec.a = operand(weight.dtype, walk({0}, filters, weight.stride(out_channel_dim)),
-                   std::move(weight_cols), std::move(weight_products));
-  spec.b = operand(x.dtype, std::move(patch_rows), std::move(patch_cols), std::move(x_products));
+  GemmSpec spec{.m = filters, .n = patch_cols.size(), .k = patch_rows.size()};
+  spec.a = operand(context.op, weight.dtype, weight_rows, weight_cols, std::move(weight_products));
+  spec.b = operand(context.op, x.dtype, patch_rows, patch_cols, std::move(x_products));
   spec.c = {.dtype = out.dtype,
             .row_stride = out.stride(1),
             .col_stride = 1,
