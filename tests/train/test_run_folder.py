@@ -11,7 +11,7 @@ import pytest
 
 from pyane.errors import CheckpointError, ConfigError
 from pyane.train.metrics import JsonLines, read_jsonl
-from pyane.train.run_folder import RunFolder, find_tokenizer
+from pyane.train.run_folder import RunFolder, find_tokenizer, inherited_lock
 
 
 def test_folders_are_numbered_and_never_reused(tmp_path: Path) -> None:
@@ -54,6 +54,68 @@ def test_second_trainer_is_refused(tmp_path: Path) -> None:
         RunFolder.open(run.path)
     run.close()
     assert other_process() == ""
+
+
+def test_lock_is_handed_to_the_process_that_replaces_this_one(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    run.write_config({"x": 1})
+    run.close()
+    # The first process replaces itself; meanwhile and afterwards nobody else gets in.
+    open_it = "import os, sys\nfrom pathlib import Path\n"
+    open_it += "from pyane.errors import CheckpointError\n"
+    open_it += "from pyane.train.run_folder import RunFolder, inherited_lock\n"
+    open_it += "path = Path(sys.argv[1])\n"
+    second = open_it + (
+        "assert inherited_lock(path) is not None\n"
+        "assert inherited_lock(path.parent) is None\n"
+        "run = RunFolder.open(path)\n"
+        "assert not os.get_inheritable(run._lock_fd)\n"
+        "assert inherited_lock(path) is None\n"
+        "try: RunFolder.open(path)\n"
+        "except CheckpointError as e: print(e)\n"
+        "run.close()\n"
+        "RunFolder.open(path)\n"
+    )
+    first = open_it + (
+        "run = RunFolder.open(path)\nrun.bequeath_lock()\n"
+        f"os.execv(sys.executable, [sys.executable, '-c', {second!r}, str(path)])\n"
+    )
+    command = [sys.executable, "-c", first, run.path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "another trainer is working in this run folder" in done.stdout
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "99999", "9" * 40, "0"])
+def test_inherited_lock_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    RunFolder.create(tmp_path / "run").close()
+    monkeypatch.setenv("PYANE_RUN_LOCK", value)
+    assert inherited_lock(tmp_path / "run") is None
+
+
+def test_leftovers_of_a_kill_are_removed(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    run.write_config({"x": 1})
+    run.close()
+    (run.path / ".state.bin.0123456789ab.tmp").write_bytes(b"half")
+    (run.path / "notes.tmp").write_text("mine")
+    RunFolder.open(run.path).close()
+    assert {p.name for p in run.path.iterdir()} == {"config.json", "lock", "notes.tmp"}
+
+
+def test_discard_removes_only_what_a_run_wrote(tmp_path: Path) -> None:
+    for name, others in (("empty", False), ("used", True)):
+        run = RunFolder.create(tmp_path / name)
+        run.write_config({"x": 1})
+        run.write_vocabulary(10, [1, 2])
+        if others:
+            (run.path / "notes").write_text("mine")
+        run.discard()
+        run.close()
+        assert run.path.exists() == others
+    assert [p.name for p in (tmp_path / "used").iterdir()] == ["notes"]
 
 
 def test_folders_that_are_no_runs(tmp_path: Path) -> None:

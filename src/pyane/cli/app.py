@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ConfigError, Error
-from . import convert, doctor, generate, info, train
+from . import convert, doctor, generate, info, plot, train
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -43,7 +43,14 @@ def _add(command: Callable[..., None]) -> None:
     app.command()(run)
 
 
-for _command in (train.train, generate.generate, convert.convert, info.info, doctor.doctor):
+for _command in (
+    train.train,
+    generate.generate,
+    plot.plot,
+    convert.convert,
+    info.info,
+    doctor.doctor,
+):
     _add(_command)
 
 
@@ -70,6 +77,7 @@ def _pyane(
     Begin with:
       pyane train                     train a small Llama 2 on built-in stories, in about a minute
       pyane generate runs/...         let it tell a story
+      pyane plot runs/*               compare loss curves
       pyane info                      what this machine offers
       pyane doctor                    try its device, program by program
     """  # noqa: D301  (\b keeps the lines of the example apart)

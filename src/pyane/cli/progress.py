@@ -6,16 +6,14 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import typer
 
-from ..train.trainer import StepReport
+from ..train.trainer import OnStep, StepReport
 
 # Without a terminal: a line at every tenth of the run, and at least this often.
 _SECONDS_BETWEEN_LINES = 30.0
-
-OnStep = Callable[[StepReport], None]
 
 
 class Pace:
@@ -29,7 +27,7 @@ class Pace:
         self.seconds_left = math.nan
         self._steps = steps
         self._seconds_per_step = math.nan
-        self._tokens = 0
+        self.skipped = 0
 
     def add(self, report: StepReport) -> None:
         """Take note of a step."""
@@ -38,6 +36,7 @@ class Pace:
             self.held_out_step = report.step
         if report.step == 0:
             return
+        self.skipped = report.skipped
         first = math.isnan(self.loss)
         keep = 0.0 if first else 0.95
         self.loss = report.loss if first else keep * self.loss + (1 - keep) * report.loss
@@ -73,7 +72,7 @@ def _bar(steps: int, first_step: int) -> Iterator[OnStep]:
 
         def on_step(report: StepReport) -> None:
             pace.add(report)
-            progress.update(task, completed=report.step, status=_status(pace))
+            progress.update(task, completed=report.step, status=status(pace))
 
         yield on_step
 
@@ -90,13 +89,14 @@ def _lines(steps: int) -> OnStep:
         due = report.step % every == 0 or report.step == steps
         if due or now - last > _SECONDS_BETWEEN_LINES:
             last = now
-            typer.echo(f"step {report.step:>{len(str(steps))}}/{steps}  {_status(pace)}")
+            typer.echo(f"step {report.step:>{len(str(steps))}}/{steps}  {status(pace)}")
             sys.stdout.flush()
 
     return on_step
 
 
-def _status(pace: Pace) -> str:
+def status(pace: Pace) -> str:
+    """Loss, held-out loss, speed and time left in a line."""
     parts = []
     if not math.isnan(pace.loss):
         parts.append(f"loss {pace.loss:.3f}")
@@ -106,4 +106,6 @@ def _status(pace: Pace) -> str:
         parts.append(f"{pace.tokens_per_second:,.0f} tokens/s")
         left = math.ceil(pace.seconds_left)
         parts.append(f"{left // 60}:{left % 60:02d} left")
+    if pace.skipped:
+        parts.append(f"{pace.skipped} skipped")
     return "  ".join(parts)

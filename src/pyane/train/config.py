@@ -100,7 +100,7 @@ class TrainConfig:
     learning_rate: float = 6e-3
     schedule: str = "cosine"
     min_learning_rate: float = 0.1
-    warmup_steps: int = 60
+    warmup_steps: int = 100
     beta1: float = 0.9
     beta2: float = 0.99
     epsilon: float = 1e-8

@@ -60,7 +60,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    data = read_bytes(path, "settings", _MAX_FILE_BYTES)
+    data = read_bytes(path, "settings file", _MAX_FILE_BYTES)
     kind = "JSON" if path.suffix == ".json" else "TOML"
     try:
         text = data.decode("utf-8")

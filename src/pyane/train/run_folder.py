@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..atomic_file import atomic_write
 from ..errors import CheckpointError, ConfigError
 
 _LOCK = "lock"
+_INHERITED_LOCK = "PYANE_RUN_LOCK"  # environment variable: a descriptor
 _TOKENIZERS = ("tokenizer.model", "tokenizer.bin")
 _EARLY_FILES = (
     _LOCK, "config.json", "vocabulary.json", "metrics.jsonl", "timing.jsonl", *_TOKENIZERS
@@ -85,7 +87,9 @@ class RunFolder:
         if not (path / "config.json").is_file():
             msg = f"{path}: not a run folder: no config.json in it"
             raise CheckpointError(msg)
-        return cls(path, _lock(path))
+        run = cls(path, _lock(path))
+        run._remove_leftovers()
+        return run
 
     @property
     def config(self) -> Path:
@@ -143,6 +147,17 @@ class RunFolder:
         """
         _write_json(self.vocabulary, json.dumps({"vocab_size": vocab_size, "tokens": ids}))
 
+    def _remove_leftovers(self) -> None:
+        """What `atomic_write` was writing when a trainer was killed. Ours alone: we hold the lock."""
+        for path in self.path.glob(".*.tmp"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def bequeath_lock(self) -> None:
+        """Keep the folder locked across the `exec` that replaces this process by another trainer."""
+        os.set_inheritable(self._lock_fd, True)
+        os.environ[_INHERITED_LOCK] = str(self._lock_fd)
+
     def discard(self) -> None:
         """Remove the folder with the files that a run puts there before it saves its first state.
 
@@ -151,6 +166,7 @@ class RunFolder:
         with contextlib.suppress(OSError):
             for name in _EARLY_FILES:
                 (self.path / name).unlink(missing_ok=True)
+            shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
             self.path.rmdir()
 
     def close(self) -> None:
@@ -202,7 +218,24 @@ def find_tokenizer(folder: Path) -> Path | None:
     return None
 
 
+def inherited_lock(path: Path) -> int | None:
+    """Descriptor of the folder's lock when the process before this one left it; see `bequeath_lock`."""
+    value = os.environ.get(_INHERITED_LOCK, "")
+    if not value.isdecimal():
+        return None
+    try:
+        ours, file = os.fstat(int(value)), (path / _LOCK).stat()
+    except (OSError, OverflowError):
+        return None
+    return int(value) if os.path.samestat(ours, file) else None
+
+
 def _lock(path: Path) -> int:
+    inherited = inherited_lock(path)
+    if inherited is not None:
+        del os.environ[_INHERITED_LOCK]
+        os.set_inheritable(inherited, False)
+        return inherited
     # An flock dies with its process, whatever kills it: no stale locks to clean up.
     try:
         fd = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

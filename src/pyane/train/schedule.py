@@ -16,10 +16,11 @@ _MAX_LOSS_SCALE = 2.0**16
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Learning rate of a step, counted from 0: linear warm-up, then `config.schedule`.
 
+    The warm-up takes at most half the run: a short one would otherwise end at its highest rate.
     The last step has the minimum, `config.min_learning_rate * config.learning_rate`, unless the
     schedule is constant.
     """
-    warmup = min(config.warmup_steps, config.steps)
+    warmup = min(config.warmup_steps, (config.steps + 1) // 2)
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
     if config.schedule == "constant":

@@ -108,10 +108,6 @@ class Vocabulary:
             raise ShapeError(msg)
         return result.astype(np.uint16) if len(self.ids) <= 1 << 16 else result
 
-    def restore(self, token: int) -> int:
-        """Id of a token of the compacted model."""
-        return int(self.ids[token])
-
     def _row_blocks(self) -> npt.NDArray[np.float32]:
         shape = (len(self._tables), len(self._unused), self.whole.dim)
         return self.unused_rows.reshape(shape)
