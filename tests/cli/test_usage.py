@@ -65,7 +65,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
         (["train", "--learning-rate", "-1"], "--learning-rate must be positive, got -1.0"),
         (["train", "--preset", "gpt5"], "--preset must be one of stories260k, .*, got gpt5"),
         (["train", "extra"], "unexpected extra argument"),
-        (["generate"], "Missing argument 'RUN_OR_CHECKPOINT'"),
+        (["generate"], "Missing argument 'MODEL'"),
         (["generate", "x.bin", "--temperature", "-1"], "Invalid value for '--temperature'"),
         (["generate", "x.bin", "--max-tokens", "-1"], "Invalid value for '--max-tokens'"),
     ],
@@ -162,4 +162,4 @@ def test_checkpoint_without_or_with_the_wrong_tokenizer(
     err = fails(capsys, 2, "train", "--init-from", checkpoint)
     assert "has no tokenizer beside it" in err
     err = fails(capsys, 2, "train", "--init-from", checkpoint, "--tokenizer", wrong)
-    assert "--tokenizer has 32000 tokens, the model 512" in err
+    assert f"--tokenizer {wrong}: tokenizer has 32000 tokens, the model 512" in err

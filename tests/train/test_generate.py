@@ -60,6 +60,38 @@ def test_model_sees_at_most_its_context() -> None:
     assert model.longest == 4
 
 
+class Recorder(Cycle):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[list[int]] = []
+
+    def next_token_logits(self, tokens: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        self.seen.append(list(np.asarray(tokens)))
+        return super().next_token_logits(tokens)
+
+
+def test_a_full_context_is_cut_in_half() -> None:
+    """So a cache serves for half a context, and what follows a cut begins as it did before."""
+    model = Recorder()
+    list(generate(model, [0, 1], 6, context=4, temperature=0))
+    assert model.seen == [
+        [0, 1],
+        [0, 1, 2],
+        [0, 1, 2, 3],
+        [3, 4],
+        [3, 4, 0],
+        [3, 4, 0, 1],
+    ]
+    model = Recorder()
+    list(generate(model, [0, 1, 2], 2, context=1, temperature=0))
+    assert model.seen == [[2], [3]]
+
+
+def test_tokens_beyond_the_vocabulary_are_never_chosen() -> None:
+    tokens = generate(Cycle(), [0], 8, context=4, temperature=0, vocab_size=3)
+    assert list(tokens) == [1, 2, 0, 1, 2, 0, 1, 2]
+
+
 def test_infinitesimal_temperature_does_not_overflow() -> None:
     assert list(generate(Cycle(), [0], 3, context=2, temperature=1e-300)) == [1, 2, 3]
 
@@ -69,8 +101,8 @@ def test_infinitesimal_temperature_does_not_overflow() -> None:
     [
         ([], 1, 1.0, "prompt must hold at least one token"),
         ([0], -1, 1.0, "--max-tokens must be at least 0, got -1"),
-        ([0], 1, -0.5, "--temperature must be at least 0, got -0.5"),
-        ([0], 1, float("nan"), "--temperature must be at least 0, got nan"),
+        ([0], 1, -0.5, "--temperature must be at least 0 and finite, got -0.5"),
+        ([0], 1, float("nan"), "--temperature must be at least 0 and finite, got nan"),
     ],
 )
 def test_bad_arguments(

@@ -2,28 +2,60 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+
+if TYPE_CHECKING:
+    from ..llama import Config, Parameters
+    from ..train.tokenizer import Tokenizer
+
+_MAX_PROMPT_BYTES = 16 << 20
 
 
 def generate(
     source: Annotated[
-        Path, typer.Argument(metavar="RUN_OR_CHECKPOINT", help="Run folder or llama2.c checkpoint.")
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="Run folder, llama2.c checkpoint, or Hugging Face folder."
+        ),
     ],
     prompt: Annotated[str, typer.Option(help="Text to continue.")] = "",
+    prompt_file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Text to continue; - reads it from standard input."),
+    ] = None,
     tokenizer: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="SentencePiece .model or llama2.c .bin. Default: the one beside it."),
+        typer.Option(
+            metavar="FILE",
+            help="SentencePiece .model, llama2.c .bin or Hugging Face .json. Default: beside MODEL.",
+        ),
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=0, help="Most tokens to generate.")] = 256,
     temperature: Annotated[
         float, typer.Option(min=0.0, help="0: always the likeliest token; 1: as the model says.")
     ] = 0.8,
+    top_k: Annotated[
+        int, typer.Option(min=0, help="Choose among so many likeliest tokens; 0: all.")
+    ] = 0,
+    top_p: Annotated[
+        float, typer.Option(help="Choose among the likeliest that have this probability; 1: all.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Decides the samples.")] = 0,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Texts to generate, with seeds from --seed on.")
+    ] = 1,
     tokens: Annotated[
-        bool, typer.Option("--tokens", help="Print the token ids as one JSON list, not the text.")
+        bool, typer.Option("--tokens", help="Print token ids, a JSON list per text.")
+    ] = False,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Print times to standard error at the end.")
     ] = False,
     threads: Annotated[
         Optional[int],  # noqa: UP045
@@ -36,23 +68,103 @@ def generate(
 ) -> None:
     """Continue a text with a trained model.
 
-    The model is a run of `pyane train` or a checkpoint in llama2.c's format. The text ends at the end of the story or after --max-tokens.
+    The text appears as it is generated and ends at the end of the story or after --max-tokens. A text longer than the model's context goes on with the last half of it in view.
 
     \b
     Examples:
       pyane generate runs/stories260k-1
       pyane generate runs/stories260k-1 --prompt "One day, Tom" --temperature 0
-      pyane generate stories260K.bin --tokenizer tok512.bin --tokens
+      pyane generate stories260K.bin --tokenizer tok512.bin --samples 3 --top-p 0.9
+      pyane generate Qwen3-0.6B/ --prompt "The engine" --max-tokens 50 --stats
     """  # noqa: D301  (\b keeps the lines of the example apart)
     import json
 
     import pyane
 
     from .. import llama
-    from ..errors import ConfigError
     from ..train.generate import generate as generate_tokens
+    from ..train.sampling import Sampling
+
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    text = _prompt(prompt, prompt_file)
+    if threads is not None:
+        pyane.set_num_threads(threads)
+    on = pyane.device(device)
+    config, parameters, vocabulary = _open(source, tokenizer)
+    ids = vocabulary.encode(text)
+    if not ids:
+        ids = [max(vocabulary.eos_id, 0)]
+    if len(ids) > config.seq_len:
+        typer.echo(
+            f"pyane: the prompt has {len(ids)} tokens, of which the model sees the last "
+            f"{config.seq_len}, its context",
+            err=True,
+        )
+    with llama.Decoder(config, parameters, on) as decoder:
+        watch = _Stopwatch(len(ids))
+        for i in range(samples):
+            continuation = watch.time(
+                generate_tokens(
+                    decoder,
+                    ids,
+                    max_tokens,
+                    context=config.seq_len,
+                    **{**dataclasses.asdict(sampling), "seed": seed + i},
+                    stop=frozenset({vocabulary.bos_id, vocabulary.eos_id}),
+                    vocab_size=vocabulary.vocab_size,
+                )
+            )
+            if tokens:
+                typer.echo(json.dumps([*ids, *continuation]))
+                continue
+            if samples > 1:
+                typer.echo(f"{'' if i == 0 else chr(10)}[{i + 1} of {samples}, seed {seed + i}]")
+            stream = vocabulary.stream()
+            typer.echo("".join(map(stream.add, ids)), nl=False)
+            for token in continuation:
+                typer.echo(stream.add(token), nl=False)
+            typer.echo(stream.finish())
+    if stats:
+        typer.echo(f"pyane: {watch}, on {on.name}", err=True)
+
+
+class _Stopwatch:
+    """Times the first token, which computes the prompt, apart from the others."""
+
+    def __init__(self, n_prompt: int) -> None:
+        self._n_prompt = n_prompt
+        self._first: list[float] = []
+        self._n_others = 0
+        self._others = 0.0
+
+    def time(self, tokens: Iterator[int]) -> Iterator[int]:
+        is_first = True
+        while True:
+            start = time.perf_counter()
+            token = next(tokens, None)
+            seconds = time.perf_counter() - start
+            if is_first:
+                self._first.append(seconds)
+            else:
+                self._others += seconds
+                self._n_others += token is not None
+            if token is None:
+                return
+            is_first = False
+            yield token
+
+    def __str__(self) -> str:
+        rate = self._n_others / self._others if self._others else 0.0
+        return (
+            f"{self._n_prompt} tokens of prompt and the first in {self._first[0]:.3f} s (kernels "
+            f"compiled), then {self._n_others} in {self._others:.3f} s ({rate:,.0f} tokens/s)"
+        )
+
+
+def _open(source: Path, tokenizer: Path | None) -> tuple[Config, Parameters, Tokenizer]:
+    from ..errors import ConfigError
     from ..train.session import load_model
-    from ..train.tokenizer import load_tokenizer
+    from ..train.tokenizer import check_vocabulary, load_tokenizer
 
     config, parameters, beside = load_model(source)
     path = tokenizer or beside
@@ -62,35 +174,30 @@ def generate(
         )
         raise ConfigError(msg)
     vocabulary = load_tokenizer(path)
-    if vocabulary.vocab_size != config.vocab_size:
-        msg = (
-            f"{path}: tokenizer has {vocabulary.vocab_size} tokens, the model {config.vocab_size}; "
-            "a model needs the tokenizer it was trained with (--tokenizer FILE)"
-        )
+    check_vocabulary(vocabulary, config.vocab_size, str(path))
+    return config, parameters, vocabulary
+
+
+def _prompt(prompt: str, file: Path | None) -> str:
+    from ..errors import ConfigError, DataError
+    from ..train.files import read_bytes
+
+    if file is None:
+        try:
+            prompt.encode()
+        except UnicodeEncodeError as e:
+            msg = "--prompt must be UTF-8 text; set a UTF-8 locale, e.g. LC_ALL=C.UTF-8"
+            raise ConfigError(msg) from e
+        return prompt
+    if prompt:
+        msg = "--prompt and --prompt-file exclude each other"
         raise ConfigError(msg)
+    if str(file) == "-":
+        raw = sys.stdin.buffer.read(_MAX_PROMPT_BYTES)
+    else:
+        raw = read_bytes(file, "prompt", _MAX_PROMPT_BYTES)
     try:
-        prompt.encode()
-    except UnicodeEncodeError as e:
-        msg = "--prompt must be UTF-8 text; set a UTF-8 locale, e.g. LC_ALL=C.UTF-8"
-        raise ConfigError(msg) from e
-    ids = vocabulary.encode(prompt)
-    if threads is not None:
-        pyane.set_num_threads(threads)
-    with llama.Model(config, parameters, pyane.device(device)) as model:
-        continuation = generate_tokens(
-            model,
-            ids,
-            max_tokens,
-            context=config.seq_len,
-            temperature=temperature,
-            seed=seed,
-            stop=frozenset({vocabulary.bos_id, vocabulary.eos_id}),
-        )
-        if tokens:
-            typer.echo(json.dumps([*ids, *continuation]))
-            return
-        stream = vocabulary.stream()
-        typer.echo("".join(map(stream.add, ids)), nl=False)
-        for token in continuation:
-            typer.echo(stream.add(token), nl=False)
-        typer.echo(stream.finish())
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        msg = f"{file}: prompt must be UTF-8, got byte 0x{raw[e.start]:02x} at offset {e.start}"
+        raise DataError(msg) from e

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -10,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigError
+from .sampling import Sampler, Sampling
 
 
 class NextToken(Protocol):
-    """The part of `pyane.llama.Model` that generation needs."""
+    """The part of `pyane.llama.Decoder` (or `Model`) that generation needs."""
 
     def next_token_logits(self, tokens: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Logits [V] of the token after `tokens` [S]."""
@@ -26,34 +26,43 @@ def generate(
     *,
     context: int,
     temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
     seed: int = 0,
     stop: frozenset[int] = frozenset(),
+    vocab_size: int | None = None,
 ) -> Iterator[int]:
     """Tokens that continue `prompt`, one at a time.
 
     Args:
-        model: Gives the logits.
+        model: Gives the logits. A `Decoder` remembers what the last call had in common with this one.
         prompt: At least one token.
         max_tokens: Most tokens to generate.
-        context: Positions the model can see; of longer sequences it sees the last ones.
-        temperature: 0 always takes the likeliest token (of equals the first); 1 samples from the
-            model's distribution; below 1 favours likely tokens.
-        seed: Decides the samples.
+        context: Positions the model can see. Of a longer prompt it sees the last ones. A text that grows
+            beyond is cut to the last half of them, and again when that is full: so the model sees at
+            least half a context, and its cache serves for as long.
+        temperature: See `Sampling`.
+        top_k: See `Sampling`.
+        top_p: See `Sampling`.
+        seed: See `Sampling`.
         stop: Tokens that end the text; not part of what is generated.
+        vocab_size: Tokens that the tokenizer knows, where the model has some more; None: all.
 
     Raises:
         ConfigError: An argument is out of range.
+        DataError: From the iterator: the model's logits are not finite.
     """
     if not prompt:
         msg = "generate: prompt must hold at least one token, got none"
         raise ConfigError(msg)
-    if not temperature >= 0:
-        msg = f"--temperature must be at least 0, got {temperature}"
-        raise ConfigError(msg)
     if max_tokens < 0:
         msg = f"--max-tokens must be at least 0, got {max_tokens}"
         raise ConfigError(msg)
-    return _generate(model, list(prompt), max_tokens, context, temperature, seed, stop)
+    if context < 1:
+        msg = f"generate: context must be at least 1, got {context}"
+        raise ConfigError(msg)
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    return _generate(model, list(prompt), max_tokens, context, Sampler(sampling), stop, vocab_size)
 
 
 def _generate(
@@ -61,25 +70,17 @@ def _generate(
     tokens: list[int],
     max_tokens: int,
     context: int,
-    temperature: float,
-    seed: int,
+    sampler: Sampler,
     stop: frozenset[int],
+    vocab_size: int | None,
 ) -> Iterator[int]:
-    uniform = random.Random(seed).random
+    start = max(0, len(tokens) - context)
     for _ in range(max_tokens):
-        logits = model.next_token_logits(np.asarray(tokens[-context:], np.int32))
-        token = _choose(logits, temperature, uniform())
+        if len(tokens) - start > context:
+            start = len(tokens) - (context + 1) // 2
+        logits = model.next_token_logits(np.asarray(tokens[start:], np.int32))
+        token = sampler.choose(logits[:vocab_size])
         if token in stop:
             return
         tokens.append(token)
         yield token
-
-
-def _choose(logits: npt.NDArray[np.float32], temperature: float, u: float) -> int:
-    if temperature == 0:
-        return int(np.argmax(logits))
-    scaled = logits.astype(np.float64) / temperature
-    cumulative = np.cumsum(np.exp(scaled - scaled.max()))
-    # u < 1, but u * total may round up to total.
-    index = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
-    return min(index, len(cumulative) - 1)

@@ -15,7 +15,7 @@ from ..errors import CheckpointError, ConfigError
 
 _LOCK = "lock"
 _INHERITED_LOCK = "PYANE_RUN_LOCK"  # environment variable: a descriptor
-_TOKENIZERS = ("tokenizer.model", "tokenizer.bin")
+_TOKENIZERS = ("tokenizer.model", "tokenizer.bin", "tokenizer.json")
 _EARLY_FILES = (
     _LOCK, "config.json", "vocabulary.json", "metrics.jsonl", "timing.jsonl", *_TOKENIZERS
 )  # fmt: skip

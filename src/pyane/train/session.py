@@ -19,7 +19,7 @@ from .data import Dataset, TokenArray, encode_text, open_token_file, read_text, 
 from .run_folder import RunFolder, check_new, find_tokenizer
 from .state import TrainingState, load_state
 from .stories import story_text
-from .tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+from .tokenizer import Tokenizer, check_vocabulary, load_tokenizer, train_tokenizer
 from .trainer import Trainer
 from .vocabulary import Vocabulary, occurring
 
@@ -280,12 +280,10 @@ def _open_data(
 
 
 def _check_fit(config: TrainConfig, shape: llama.Config, tokenizer: Tokenizer | None) -> None:
-    if tokenizer is not None and tokenizer.vocab_size != shape.vocab_size:
-        msg = (
-            f"--tokenizer has {tokenizer.vocab_size} tokens, the model {shape.vocab_size}; "
-            "a model needs the tokenizer it was trained with"
+    if tokenizer is not None:
+        check_vocabulary(
+            tokenizer, shape.vocab_size, f"--tokenizer {config.tokenizer or tokenizer.file_name}"
         )
-        raise ConfigError(msg)
     if config.seq_len > shape.seq_len:
         msg = f"--seq-len must be at most {shape.seq_len}, the model's, got {config.seq_len}"
         raise ConfigError(msg)

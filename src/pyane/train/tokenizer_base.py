@@ -19,12 +19,16 @@ class Tokenizer(abc.ABC):
         bos_id: Token that begins a text, or -1 when the vocabulary has none.
         eos_id: Token that ends a text, or -1.
         file_name: Name under which a run folder keeps it.
+        adds_space: A text is encoded with a space before it, which decoding takes back.
+        may_be_smaller: Models may have some more tokens than this.
     """
 
     vocab_size: int
     bos_id: int
     eos_id: int
     file_name: str
+    adds_space: bool = True
+    may_be_smaller: bool = False
 
     @abc.abstractmethod
     def encode(self, text: str, bos: bool = True, eos: bool = False) -> list[int]:
@@ -81,10 +85,10 @@ class StreamDecoder:
     def add(self, token: int) -> str:
         """Text that the token completes, "" when it ends within a character."""
         piece = self._tokenizer.piece_bytes(token)
-        # Both families put a space before the text when encoding; decoding takes it back.
         if self._at_start and piece:
             self._at_start = False
-            piece = piece.removeprefix(b" ")
+            if self._tokenizer.adds_space:
+                piece = piece.removeprefix(b" ")
         elif token == self._tokenizer.bos_id:
             self._at_start = True
         return self._utf8.decode(piece)
