@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -87,8 +88,25 @@ py::array surface_array(const std::shared_ptr<pyane::Surface>& surface,
   return py::array(dtype, shape, surface->data() + offset, py::cast(surface));
 }
 
-/// Bytes of a weight file. Immutable objects are kept, others are copied: weights are baked into
-/// the kernel, so later changes of the buffer must not show.
+/// The bytes of a read-only mmap.mmap, kept as they are: files of gigabytes are not to be copied.
+std::optional<pyane::mil::SharedBytes> mapped_bytes(const py::handle& value) {
+  if (!py::isinstance(value, py::module_::import("mmap").attr("mmap"))) return std::nullopt;
+  auto view = std::make_unique<Py_buffer>();
+  if (PyObject_GetBuffer(value.ptr(), view.get(), PyBUF_SIMPLE) != 0) throw py::error_already_set();
+  Py_buffer* const held = view.release();
+  const std::shared_ptr<const void> owner(held->buf, [held](const void*) {
+    if (Py_IsInitialized() == 0) return;
+    const py::gil_scoped_acquire acquire;
+    PyBuffer_Release(held);
+    delete held;
+  });
+  if (held->readonly == 0) return std::nullopt;
+  return pyane::mil::SharedBytes{owner, std::span(static_cast<const std::byte*>(held->buf),
+                                                  static_cast<std::size_t>(held->len))};
+}
+
+/// Bytes of a weight file. Immutable objects and read-only mappings are kept, others are copied:
+/// weights are baked into the kernel, so later changes of the buffer must not show.
 pyane::mil::SharedBytes shared_bytes(const std::string& path, const py::handle& value) {
   if (PyBytes_Check(value.ptr())) {
     PyObject* bytes = value.inc_ref().ptr();
@@ -100,6 +118,7 @@ pyane::mil::SharedBytes shared_bytes(const std::string& path, const py::handle& 
     return {owner, std::span(reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(bytes)),
                              static_cast<std::size_t>(PyBytes_GET_SIZE(bytes)))};
   }
+  if (const auto mapped = mapped_bytes(value)) return *mapped;
   Py_buffer view;
   if (PyObject_GetBuffer(value.ptr(), &view, PyBUF_ANY_CONTIGUOUS) != 0) {
     PyErr_Clear();
@@ -114,18 +133,23 @@ pyane::mil::SharedBytes shared_bytes(const std::string& path, const py::handle& 
   return {std::move(copy), bytes};
 }
 
-std::shared_ptr<pyane::Kernel> compile(pyane::Device& device, std::string text,
-                                       const py::dict& weights, std::string function,
-                                       std::string source_name) {
+/// The kernel and the warnings about its weight files.
+std::pair<std::shared_ptr<pyane::Kernel>, std::vector<std::string>> compile(
+    pyane::Device& device, std::string text, const py::dict& weights, std::string function,
+    std::string source_name) {
   pyane::mil::Model model{
       .text = std::move(text), .weights = {}, .source_name = std::move(source_name)};
   for (const auto& [key, value] : weights) {
     const auto path = key.cast<std::string>();
     model.weights.emplace(path, shared_bytes(path, value));
   }
-  const pyane::CompileOptions options{.function = std::move(function)};
+  std::vector<std::string> warnings;
+  const pyane::CompileOptions options{
+      .function = std::move(function),
+      .warn = [&](const std::string& message) { warnings.push_back(message); }};
   const py::gil_scoped_release release;
-  return device.compile(model, options);
+  auto kernel = device.compile(model, options);
+  return {std::move(kernel), std::move(warnings)};
 }
 
 /// Names of a function's parameters and results in the order of its declaration, which is not the
@@ -265,7 +289,8 @@ void bind_engine(py::module_& m) {
       engine, "Device", "Where programs are compiled. Use pyane.device().")
       .def_property_readonly("name", &pyane::Device::name)
       .def("compile", &compile, py::arg("text"), py::arg("weights"), py::arg("function"),
-           py::arg("source_name"), "Compiles MIL text, without the GIL.");
+           py::arg("source_name"),
+           "Compiles MIL text, without the GIL. Returns the kernel and warnings.");
 
   engine.def(
       "evaluate",

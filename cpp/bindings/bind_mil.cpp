@@ -179,7 +179,11 @@ void collect_paths(const Block& block, std::set<std::string>& paths) {
 
 py::tuple weight_paths(const Program& program) {
   std::set<std::string> paths;
-  for (const Function& function : program.functions) collect_paths(function.body, paths);
+  for (const Attribute& attribute : program.attributes) collect_paths(attribute.value, paths);
+  for (const Function& function : program.functions) {
+    for (const Attribute& attribute : function.attributes) collect_paths(attribute.value, paths);
+    collect_paths(function.body, paths);
+  }
   py::list list;
   for (const std::string& path : paths) list.append(path);
   return py::tuple(list);

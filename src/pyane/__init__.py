@@ -20,9 +20,11 @@ from .errors import (
     EvaluateError,
     MilSyntaxError,
     MilVerifyError,
+    ModelError,
     ShapeError,
     UnsupportedOpError,
 )
+from .model import Model, load
 from .surface import Surface
 
 __all__ = [
@@ -42,6 +44,8 @@ __all__ = [
     "Kernel",
     "MilSyntaxError",
     "MilVerifyError",
+    "Model",
+    "ModelError",
     "Request",
     "ShapeError",
     "Surface",
@@ -51,6 +55,7 @@ __all__ = [
     "check",
     "device",
     "evaluate",
+    "load",
     "num_threads",
     "set_num_threads",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,21 +13,23 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 
 from ._core import engine as _engine
-from .errors import AneUnavailableError, ConfigError, ShapeError
+from .errors import AneUnavailableError, BlobError, BlobWarning, ConfigError, ShapeError
+from .model import Model, is_path, load
 from .surface import Surface
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
     from numpy.typing import ArrayLike
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 DEVICE_NAMES = ("ane", "emulator")
+MAX_WARNINGS = 10  # A wrong writer is wrong in every record.
 
 
 class ProgramLike(Protocol):
-    """What can be compiled besides text: `pyane.mil.Program` and the like."""
+    """What can be compiled besides text and paths: `pyane.mil.Program` and the like."""
 
     def __str__(self) -> str: ...
 
@@ -106,11 +109,14 @@ class Kernel:
     For several sets of surfaces see `bind`.
     """
 
-    def __init__(self, native: Any, device: Device, text: str, function: str) -> None:
+    def __init__(
+        self, native: Any, device: Device, text: str, function: str, warnings: Sequence[str] = ()
+    ) -> None:
         self._native = native
         self._device = device
         self._text = text
         self._function = function
+        self._warnings = tuple(warnings)
         self._input_specs = _specs(native.inputs)
         self._output_specs = _specs(native.outputs)
         self._declared: tuple[list[str], list[str]] | None = None
@@ -143,6 +149,11 @@ class Kernel:
     def is_loaded(self) -> bool:
         """False after `unload`."""
         return bool(self._native.is_loaded)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was wrong with the weight files, though they could be read: see `BlobWarning`."""
+        return self._warnings
 
     @property
     def details(self) -> list[tuple[str, str]]:
@@ -347,32 +358,42 @@ class Device:
 
     def compile(
         self,
-        program: str | ProgramLike,
+        program: str | os.PathLike[str] | ProgramLike,
         weights: Mapping[str, Any] | None = None,
         *,
         function: str = "",
-        source_name: str = "<text>",
+        source_name: str | None = None,
     ) -> Kernel:
         """Compile and load one function of a program.
 
         Args:
-            program: MIL text, or a program whose `str()` is its text. Weights that it carries (its
-                attribute `weights`) are used where `weights` does not name the same file.
+            program: A model (`pyane.load`), its path, MIL text, or a program whose `str()` is its
+                text. Weights that it carries (its attribute `weights`) are used where `weights`
+                does not name the same file. A `str` is a path when it is one line that ends in
+                .mil, .mlmodelc, .mlpackage or .mlmodel.
             weights: Weight files, bytes-like, by the path that the text uses, e.g.
                 "@model_path/weights/weight.bin". Baked in: later changes have no effect.
-            function: Name of the function; empty for the only one, or "main".
-            source_name: What messages call the text, e.g. its file name.
+            function: Name of the function; empty for the model's own, the only one, or "main".
+            source_name: What messages call the text; None: the model's file name, or "<text>".
 
         Raises:
             MilSyntaxError: The text does not follow the grammar.
             MilVerifyError: The program breaks a rule of MIL.
             UnsupportedOpError: An operation that the device does not evaluate.
             BlobError: A weight file is missing or does not hold what the text says.
+            ShapeError: The model has inputs of unknown shape (`pyane.load(..., shapes=...)`).
             CompileError: The device refused.
+            ModelError, OSError: A path at which there is no model; as `pyane.load`.
+
+        Warns:
+            BlobWarning: A weight file has wrong fields that could be done without. The texts are
+                in `Kernel.warnings`, too.
         """
         if isinstance(program, bytes):
             msg = "compile: program must be text (str) or a Program, got bytes; decode them first"
             raise TypeError(msg)
+        if is_path(program):
+            program = load(program)
         files: dict[str, Any] = dict(getattr(program, "weights", None) or {})
         files.update(weights or {})
         for path in files:
@@ -380,8 +401,23 @@ class Device:
                 msg = f"compile: paths in weights must be str, got {type(path).__name__} {path!r}"
                 raise TypeError(msg)
         text = str(program)
-        native = self._native.compile(text, files, function, source_name)
-        return Kernel(native, self, text, function)
+        name = source_name or "<text>"
+        if isinstance(program, Model):
+            name = source_name or program.source
+            function = function or program.chosen_function
+            program.check_shapes(function)
+        try:
+            native, messages = self._native.compile(text, files, function, name)
+        except BlobError as e:
+            if isinstance(program, Model):
+                raise program.explain_missing(e) from None
+            raise
+        for message in messages[:MAX_WARNINGS]:
+            warnings.warn(message, BlobWarning, stacklevel=2)
+        if len(messages) > MAX_WARNINGS:
+            more = f"{len(messages) - MAX_WARNINGS} more such warnings: see Kernel.warnings"
+            warnings.warn(more, BlobWarning, stacklevel=2)
+        return Kernel(native, self, text, function, messages)
 
     def __repr__(self) -> str:
         return f"Device('{self.name}')"

@@ -68,6 +68,10 @@ class BlobWarning(UserWarning):
     """A weight file with a wrong field that a lenient reader could do without."""
 
 
+class ModelError(Error, ValueError):
+    """A model file or folder that cannot be loaded: of another kind, broken, or unsafe."""
+
+
 class CheckpointError(Error, ValueError):
     """A checkpoint or training state that is truncated, corrupt, or of another model."""
 

@@ -67,7 +67,7 @@ ModelInterface describe_model(const mil::Model& model, const CompileOptions& opt
   const mil::Program program = mil::parse(model.text, model.source_name);
   const mil::Function& function = choose_function(program, options.function);
   try {
-    static_cast<void>(mil::verify(program, function, &model.weights));
+    static_cast<void>(mil::verify(program, function, &model.weights, {}, options.warn));
   } catch (const UnsupportedOpError&) {
     // MIL that Apple's compiler may know and pyane does not. The interface is declared in the text.
   }

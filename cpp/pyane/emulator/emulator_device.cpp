@@ -159,7 +159,7 @@ class EmulatorDevice final : public Device {
     const mil::Program program = mil::parse(model.text, model.source_name);
     const mil::Function& function = choose_function(program, options.function);
     const mil::VerifiedFunction verified =
-        mil::verify(program, function, &model.weights, evaluate_constant);
+        mil::verify(program, function, &model.weights, evaluate_constant, options.warn);
     const char* plain = std::getenv("PYANE_EMULATOR_PLAIN");
     const bool is_plain =
         plain != nullptr && std::strcmp(plain, "") != 0 && std::strcmp(plain, "0") != 0;

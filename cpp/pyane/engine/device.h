@@ -59,7 +59,8 @@ class Kernel {
 };
 
 struct CompileOptions {
-  std::string function;  ///< Function of the program; empty: the only one, or "main".
+  std::string function;   ///< Function of the program; empty: the only one, or "main".
+  mil::WarningSink warn;  ///< Told of wrong fields in weight files that could be done without.
 };
 
 class Device {

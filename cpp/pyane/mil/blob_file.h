@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,9 +32,6 @@ enum class BlobStrictness : std::uint8_t {
              ///< the text asks for, after the record when the data offset makes no sense. A file
              ///< that begins with a record instead of a header is read too.
 };
-
-/// Receives a reader's warnings. The core never prints.
-using WarningSink = std::function<void(const std::string&)>;
 
 /// What a weight file says about one tensor.
 struct BlobRecord {

@@ -52,8 +52,12 @@ bool merge(Type& inferred, const Type& declared) {
 class Verifier {
  public:
   Verifier(const Program& program, const Function& function, const WeightFiles* weights,
-           const EvaluateConstant& evaluate)
-      : program_(program), function_(function), weights_(weights), evaluate_(evaluate) {
+           const EvaluateConstant& evaluate, const WarningSink& warn = {})
+      : program_(program),
+        function_(function),
+        weights_(weights),
+        evaluate_(evaluate),
+        warn_(warn) {
     result_.function = &function;
     result_.source_name = program.source_name;
   }
@@ -151,7 +155,7 @@ class Verifier {
 
   std::shared_ptr<const Constant> constant_of(const Literal& literal) const {
     try {
-      return std::make_shared<const Constant>(to_constant(literal, weights_));
+      return std::make_shared<const Constant>(to_constant(literal, weights_, warn_));
     } catch (const BlobError& error) {
       throw BlobError(place(literal.location) + error.what());
     }
@@ -513,6 +517,7 @@ class Verifier {
   const Function& function_;
   const WeightFiles* weights_;
   const EvaluateConstant& evaluate_;
+  const WarningSink warn_;
   const Operation* operation_ = nullptr;
   std::vector<std::string> scope_;  ///< Names in the order of their definition.
   std::unordered_map<std::string, std::pair<ValueId, Location>> names_;
@@ -552,8 +557,9 @@ const VerifiedInput* VerifiedOperation::find_input(std::string_view name) const 
 }
 
 VerifiedFunction verify(const Program& program, const Function& function,
-                        const WeightFiles* weights, const EvaluateConstant& evaluate) {
-  return Verifier(program, function, weights, evaluate).run();
+                        const WeightFiles* weights, const EvaluateConstant& evaluate,
+                        const WarningSink& warn) {
+  return Verifier(program, function, weights, evaluate, warn).run();
 }
 
 std::vector<Type> infer_types(const Operation& operation, const std::vector<KnownValue>& values) {

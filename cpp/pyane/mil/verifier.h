@@ -81,11 +81,13 @@ inline constexpr std::int64_t kMaxFoldedElements = 4096;
 /// @param weights  nullptr: types are checked, blob contents are not.
 /// @param evaluate  Makes the results of small operations of constants constants themselves, so
 ///     that shapes worked out by the program are known. Without it they keep their declared types.
+/// @param warn  Told of wrong fields in weight files that could be done without.
 /// @throws MilVerifyError  with the operation and its place.
 /// @throws UnsupportedOpError  for an operation that has no record.
 /// @throws BlobError  for a weight that its file does not hold.
 VerifiedFunction verify(const Program& program, const Function& function,
-                        const WeightFiles* weights, const EvaluateConstant& evaluate = {});
+                        const WeightFiles* weights, const EvaluateConstant& evaluate = {},
+                        const WarningSink& warn = {});
 
 /// What is known of a value when an operation is looked at by itself.
 struct KnownValue {

@@ -37,7 +37,8 @@ bool is_aligned(std::span<const std::byte> data, std::size_t alignment) {
   return reinterpret_cast<std::uintptr_t>(data.data()) % alignment == 0;
 }
 
-Constant from_blob(const Type& type, const BlobReference& blob, const WeightFiles* files) {
+Constant from_blob(const Type& type, const BlobReference& blob, const WeightFiles* files,
+                   const WarningSink& warn) {
   if (files == nullptr) {
     return {.type = type, .owner = nullptr, .data = {}, .strings = {}, .is_missing = true};
   }
@@ -49,7 +50,8 @@ Constant from_blob(const Type& type, const BlobReference& blob, const WeightFile
                     (given.empty() ? "none" : given));
   }
   const std::span<const std::byte> data =
-      read_blob(file->second.bytes, blob.path, blob.offset, type.dtype, type.dims);
+      read_blob(file->second.bytes, blob.path, blob.offset, type.dtype, type.dims,
+                BlobStrictness::kLenient, warn);
   if (is_sub_byte(type.dtype)) {
     std::vector<std::byte> unpacked(static_cast<std::size_t>(element_count(type.dims).value_or(0)));
     unpack(data, type.dtype, unpacked);
@@ -62,9 +64,9 @@ Constant from_blob(const Type& type, const BlobReference& blob, const WeightFile
 
 }  // namespace
 
-Constant to_constant(const Literal& literal, const WeightFiles* files) {
+Constant to_constant(const Literal& literal, const WeightFiles* files, const WarningSink& warn) {
   if (const auto* const blob = std::get_if<BlobReference>(&literal.payload)) {
-    return from_blob(literal.type, *blob, files);
+    return from_blob(literal.type, *blob, files, warn);
   }
   if (const auto* const bytes = std::get_if<TensorBytes>(&literal.payload)) {
     return owning(with_known_dims(literal.type, bytes->size() / dtype_size(literal.type.dtype)),

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -10,6 +11,9 @@
 #include "pyane/mil/program.h"
 
 namespace pyane::mil {
+
+/// Receives warnings of whoever reads weight files. The core never prints.
+using WarningSink = std::function<void(const std::string&)>;
 
 /// Bytes that stay valid while `owner` lives: a mapped file, a Python buffer, a vector.
 struct SharedBytes {
@@ -41,8 +45,10 @@ struct Constant {
 /// Reads `literal`, taking blob references from `files`.
 ///
 /// @param files  nullptr: blob references give a constant with `is_missing`.
+/// @param warn  Told of wrong fields in weight files that could be done without.
 /// @throws BlobError  a path not in `files`, or a record that does not hold the declared tensor.
 /// @throws MilVerifyError  a list, tuple or dict.
-Constant to_constant(const Literal& literal, const WeightFiles* files);
+Constant to_constant(const Literal& literal, const WeightFiles* files,
+                     const WarningSink& warn = {});
 
 }  // namespace pyane::mil

@@ -112,9 +112,9 @@ class Device:
     """
     Where programs are compiled. Use pyane.device().
     """
-    def compile(self, text: str, weights: dict, function: str, source_name: str) -> Kernel:
+    def compile(self, text: str, weights: dict, function: str, source_name: str) -> tuple[Kernel, list[str]]:
         """
-        Compiles MIL text, without the GIL.
+        Compiles MIL text, without the GIL. Returns the kernel and warnings.
         """
     @property
     def name(self) -> str:
