@@ -348,5 +348,7 @@ void bind_mil(py::module_& m) {
   mil.def("parse", &parse_text, py::arg("text"), py::arg("source_name") = "<text>",
           "Parses MIL text (str, or bytes of UTF-8).");
   bind_blob(mil);
+  bind_cost(mil);
+  bind_model_spec(mil);
   bind_op_set(mil);
 }

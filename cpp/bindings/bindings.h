@@ -7,6 +7,8 @@ void bind_base(pybind11::module_& m);
 void bind_mil(pybind11::module_& m);
 void bind_literal(pybind11::module_& mil);  // Called by bind_mil, as are the next two.
 void bind_blob(pybind11::module_& mil);
+void bind_cost(pybind11::module_& mil);
+void bind_model_spec(pybind11::module_& mil);
 void bind_op_set(pybind11::module_& mil);
 void bind_chip(pybind11::module_& m);
 void bind_engine(pybind11::module_& m);

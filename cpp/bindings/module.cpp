@@ -31,6 +31,8 @@ void translate(std::exception_ptr pending) {
     raise("BlobError", e.what());
   } catch (const pyane::ConfigError& e) {
     raise("ConfigError", e.what());
+  } catch (const pyane::ModelError& e) {
+    raise("ModelError", e.what());
   } catch (const pyane::CompileBudgetError& e) {
     raise("CompileBudgetError", e.what());
   } catch (const pyane::CompileError& e) {

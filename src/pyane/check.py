@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from ._core import chip as _chip
 from .errors import ConfigError
+from .model import Model, is_path, load
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
@@ -53,7 +55,7 @@ def _rule_ids(argument: str, names: str | Iterable[str]) -> set[str]:
 
 
 def check(
-    model: str | ProgramLike,
+    model: str | os.PathLike[str] | ProgramLike,
     chip: str | Sequence[str] = "m1",
     *,
     weights: Mapping[str, Any] | None = None,
@@ -65,8 +67,10 @@ def check(
     """What chips would refuse, get silently wrong, or do slowly, rule by rule.
 
     Args:
-        model: MIL text, or a program whose `str()` is its text. Weights that it carries (its
-            attribute `weights`) are used where `weights` does not name the same file.
+        model: A model (`pyane.load`), its path, MIL text, or a program whose `str()` is its text.
+            Weights that it carries (its attribute `weights`) are used where `weights` does not
+            name the same file. A `str` is a path when it is one line that ends in .mil, .mlmodelc,
+            .mlpackage or .mlmodel.
         chip: Name of a chip ("m1", "M4 Max"), several, or "all".
         weights: Weight files, bytes-like, by the path that the text uses. Rules about contents
             (records, ranges) need them; the others do not.
@@ -83,10 +87,16 @@ def check(
         MilSyntaxError, MilVerifyError: A program that no chip would take.
         ConfigError: No such chip, rule or function.
         BlobError: A weight file that is not bytes-like.
+        ModelError, OSError: A path at which there is no model; as `pyane.load`.
     """
     if isinstance(model, bytes):
         msg = "check: model must be text (str) or a program, got bytes; decode them first"
         raise TypeError(msg)
+    if is_path(model):
+        model = load(model)
+    if isinstance(model, Model):
+        source_name = source_name or model.source
+        function = function or model.chosen_function
     files: dict[str, Any] = dict(getattr(model, "weights", None) or {})
     files.update(weights or {})
     name = source_name or str(getattr(model, "source_name", "<text>"))

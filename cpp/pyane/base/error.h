@@ -59,6 +59,11 @@ struct ConfigError : Error {
   using Error::Error;
 };
 
+/// A model file that cannot be loaded: of another kind, or broken.
+struct ModelError : Error {
+  using Error::Error;
+};
+
 /// The device refused to compile or load a program.
 struct CompileError : Error {
   using Error::Error;

@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import typing
 import typing_extensions
-__all__: list[str] = ['BlobRecord', 'BlobReference', 'BlobWriter', 'Block', 'Fill', 'Function', 'InputSpec', 'Literal', 'OpRecord', 'Operation', 'Program', 'Type', 'Value', 'bind_dimensions', 'infer_types', 'list_blobs', 'op_set', 'parse', 'read_blob', 'verify']
+__all__: list[str] = ['BlobRecord', 'BlobReference', 'BlobWriter', 'Block', 'Cost', 'Feature', 'Fill', 'Function', 'InputSpec', 'Interface', 'Literal', 'ModelSpec', 'OpRecord', 'Operation', 'OperationCost', 'Program', 'Type', 'Value', 'bind_dimensions', 'cost', 'infer_types', 'list_blobs', 'op_set', 'parse', 'read_blob', 'read_model_spec', 'verify', 'weights']
 class Type:
     """
     Type of a MIL value. Immutable.
@@ -320,6 +320,112 @@ class BlobWriter:
     @property
     def n_bytes(self) -> int:
         ...
+class OperationCost:
+    """
+    What one operation costs.
+    """
+    @property
+    def family(self) -> str:
+        ...
+    @property
+    def flops(self) -> float | None:
+        """
+        A multiply-add counts 2; None when dimensions are unknown.
+        """
+    @property
+    def location(self) -> tuple[int, int]:
+        ...
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def op(self) -> str:
+        ...
+class Cost:
+    """
+    What a function costs to evaluate.
+    """
+    @property
+    def input_bytes(self) -> int | None:
+        ...
+    @property
+    def operations(self) -> list:
+        ...
+    @property
+    def output_bytes(self) -> int | None:
+        ...
+    @property
+    def peak_activation_bytes(self) -> int | None:
+        ...
+    @property
+    def state_bytes(self) -> int | None:
+        ...
+class Feature:
+    """
+    An input, output or state as Core ML describes it to apps.
+    """
+    @property
+    def color_space(self) -> str:
+        """
+        Of an image: RGB, BGR, grayscale, grayscale fp16; else empty.
+        """
+    @property
+    def is_optional(self) -> bool:
+        ...
+    @property
+    def kind(self) -> str:
+        """
+        multiArray, image, state, string, dictionary, ...
+        """
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def shape(self) -> list[int]:
+        """
+        Default of an array whose shape may vary.
+        """
+class Interface:
+    """
+    Features of a function.
+    """
+    @property
+    def function(self) -> str:
+        """
+        Empty: the default function.
+        """
+    @property
+    def inputs(self) -> list[Feature]:
+        ...
+    @property
+    def outputs(self) -> list[Feature]:
+        ...
+    @property
+    def states(self) -> list[Feature]:
+        ...
+class ModelSpec:
+    """
+    A Core ML model as stored.
+    """
+    @property
+    def default_function(self) -> str:
+        ...
+    @property
+    def interfaces(self) -> list[Interface]:
+        ...
+    @property
+    def kind(self) -> str:
+        """
+        mlProgram, neuralNetwork, ...; empty: none.
+        """
+    @property
+    def program(self) -> Program:
+        """
+        Of an mlProgram; otherwise without functions.
+        """
+    @property
+    def specification_version(self) -> int:
+        ...
 class Fill:
     """
     Default of a vector with entries for each spatial dimension of x.
@@ -413,6 +519,10 @@ def bind_dimensions(program: Program, function: str, shapes: collections.abc.Map
     """
     The program with dimensions `?` of a function's parameters given by name, and all types worked out from them. Raises ShapeError, CompileError, MilVerifyError.
     """
+def cost(program: Program, function: str) -> Cost:
+    """
+    Verifies a function and says what evaluating it costs. Raises what verify raises.
+    """
 def infer_types(operation: Operation, values: collections.abc.Sequence[tuple[Value, bool]]) -> list[Type]:
     """
     Result types of an operation without results; `values` are those it names, with True for
@@ -430,7 +540,15 @@ def parse(text: typing.Any, source_name: str = '<text>') -> Program:
     """
 def read_blob(file: typing_extensions.Buffer, offset: typing.SupportsInt | typing.SupportsIndex, dtype: str, shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], strict: bool = False, path: str = '<blob>') -> numpy.ndarray:
     ...
+def read_model_spec(data: typing_extensions.Buffer, source_name: str = '<model>') -> ModelSpec:
+    """
+    Reads a .mlmodel: protobuf. Raises ModelError.
+    """
 def verify(program: Program) -> None:
     """
     Checks names and types of every function; weight files are not read.
+    """
+def weights(program: Program, function: str) -> list:
+    """
+    Tensors of a function in weight files: (element type, tensors, bytes as stored).
     """

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ConfigError, Error
-from . import convert, doctor, generate, info, plot, train
+from . import check, chips, convert, doctor, generate, info, plot, run, show, train
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -48,6 +48,10 @@ for _command in (
     generate.generate,
     plot.plot,
     convert.convert,
+    show.show,
+    run.run,
+    check.check,
+    chips.chips,
     info.info,
     doctor.doctor,
 ):

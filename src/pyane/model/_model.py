@@ -7,7 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
-from ..errors import BlobError, ConfigError, ShapeError
+from .._core import mil as _mil
+from ..errors import BlobError, ConfigError, MilVerifyError, ShapeError, UnsupportedOpError
 from ..mil import Program
 from .shapes import FlexibleShape, bind_shapes, choose_shapes, flexible_shapes, unknown_inputs
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from typing_extensions import Buffer
-
-    from .._core import mil as _mil
 
 #: What functions that take a model accept. A `str` is MIL text unless it ends like a model's path.
 ModelLike: TypeAlias = "Model | Program | str | os.PathLike[str]"
@@ -56,6 +55,8 @@ class Model:
         self.missing_weights: Mapping[str, str] = MappingProxyType(dict(missing_weights or {}))
         self.notes = tuple(notes)
         self._text = text
+        self._is_made = text is None
+        self._unbound = (program, text)
         found = _find(program, self.function)
         if found is None:
             self._flexible: dict[str, FlexibleShape] = {}
@@ -65,9 +66,12 @@ class Model:
                 self._flexible.setdefault(name, FlexibleShape())
             chosen = choose_shapes(found, shapes or {}, source)
             if chosen:
-                bound = bind_shapes(program.native, self.function, chosen)
+                bound = _bound(program.native, self.function, chosen)
                 program = Program.parse(str(bound), source, program.weights)
-                self._text = None  # Places in messages are those of the text with the shapes.
+                self._text, self._is_made = (
+                    None,
+                    True,
+                )  # Places in messages are those of the text with the shapes.
         self.program = program
 
     @property
@@ -90,6 +94,15 @@ class Model:
         """Inputs of `function` whose shape must be given before the model can be compiled."""
         found = _find(self.program, self.function)
         return () if found is None else tuple(unknown_inputs(found))
+
+    @property
+    def is_source_text(self) -> bool:
+        """Whether `str(model)` is what stands in the file `source`.
+
+        Not for a protobuf model, nor with shapes put in: then places in messages are those of
+        `str(model)`.
+        """
+        return not self._is_made
 
     @property
     def native_function(self) -> _mil.Function:
@@ -155,6 +168,14 @@ def _find(program: Program, name: str) -> _mil.Function | None:
     return next((f for f in program.functions if f.name == name), None)
 
 
+def _bound(program: _mil.Program, name: str, shapes: Mapping[str, tuple[int, ...]]) -> _mil.Program:
+    try:
+        return _mil.bind_dimensions(program, name, shapes)
+    except (MilVerifyError, UnsupportedOpError):
+        # Loading does not verify. Whoever does finds the same fault, and says where it is.
+        return bind_shapes(program, name, shapes)
+
+
 def _choose_function(program: Program, name: str | None, source: str) -> str:
     names = [function.name for function in program.functions]
     if name:
@@ -188,11 +209,12 @@ def as_model(
     if isinstance(model, Model):
         if function is None and not shapes:
             return model
+        program, text = model._unbound
         return Model(
-            model.program,
-            text=str(model),
+            program,
+            text=text,
             source=model.source,
-            function=function or model.function,
+            function=function or model.chosen_function or None,
             shapes=shapes,
             missing_weights=model.missing_weights,
             notes=model.notes,

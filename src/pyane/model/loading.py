@@ -10,6 +10,7 @@ from ..errors import ModelError
 from ..mil import Program
 from ._model import SUFFIXES, Model
 from .files import map_file, read_file, relative_path, resolve
+from .package import read_package
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,22 +58,25 @@ def load(
     if not place.exists():
         msg = f"{place}: model does not exist"
         raise ModelError(msg)
+    text: bytes | None = None
+    notes: tuple[str, ...] = ()
     if suffix == ".mlmodelc":
         text, root = _compiled(place, allow_links=allow_links), place
         program = Program.parse(text, str(place / "model.mil"))
-        notes: list[str] = []
     elif suffix == ".mil":
-        root = place.parent
-        text = read_file(place)
+        text, root = read_file(place), place.parent
         program = Program.parse(text, str(place))
-        notes = []
+    elif suffix in {".mlpackage", ".mlmodel"}:
+        package = read_package(place, allow_links=allow_links)
+        program, root, notes = package.program, package.root, package.notes
+        function = function or package.default_function
     else:
         msg = f"{place}: a model must end in {', '.join(SUFFIXES)}, got '{place.suffix}'"
         raise ModelError(msg)
     found, missing = _weights(program, root, weights or {}, allow_links=allow_links)
     return Model(
         Program(program.native, found),
-        text=text.decode(),
+        text=None if text is None else text.decode(),
         source=program.source_name,
         function=function,
         shapes=shapes,
