@@ -17,7 +17,7 @@ _LOCK = "lock"
 _INHERITED_LOCK = "PYANE_RUN_LOCK"  # environment variable: a descriptor
 _TOKENIZERS = ("tokenizer.model", "tokenizer.bin", "tokenizer.json")
 _EARLY_FILES = (
-    _LOCK, "config.json", "vocabulary.json", "metrics.jsonl", "timing.jsonl", *_TOKENIZERS
+    _LOCK, "config.json", "vocabulary.json", "metrics.jsonl", "timing.jsonl", "model.bin", *_TOKENIZERS
 )  # fmt: skip
 
 

@@ -209,11 +209,12 @@ class Trainer:
         if not self._changed:
             return
         self._check_weights()
-        # First what the state's step refers to: metrics up to it are on the disk when it is.
+        # The state comes last: when it is on the disk, so is all that goes with its step. Whatever
+        # else is newer than the state is made again by the run that resumes from it.
         self._metrics.sync()
         self._timing.sync()
-        save_state(self.run.state, self._state())
         self._write_weights(self.run.model)
+        save_state(self.run.state, self._state())
         self._saved_step = self.step
         self._changed = False
 
