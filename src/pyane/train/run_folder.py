@@ -16,9 +16,15 @@ from ..errors import CheckpointError, ConfigError
 _LOCK = "lock"
 _INHERITED_LOCK = "PYANE_RUN_LOCK"  # environment variable: a descriptor
 _TOKENIZERS = ("tokenizer.model", "tokenizer.bin", "tokenizer.json")
-_EARLY_FILES = (
-    _LOCK, "config.json", "vocabulary.json", "metrics.jsonl", "timing.jsonl", "model.bin", *_TOKENIZERS
-)  # fmt: skip
+_EARLY_FILES = (  # what is there before the first state
+    _LOCK,
+    "config.json",
+    "vocabulary.json",
+    "metrics.jsonl",
+    "timing.jsonl",
+    "model.bin",
+    *_TOKENIZERS,
+)
 
 
 class RunFolder:
