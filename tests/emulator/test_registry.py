@@ -5,12 +5,8 @@ from pyane._core import engine, mil
 # Operations of the registry that the emulator does not evaluate. One that gets a kernel must leave
 # this list, one that is new to the registry must enter it or get a kernel.
 NOT_EVALUATED = {
-    "argsort", "avg_pool", "band_part", "coreml_update_state", "crop", "cumsum", "einsum", "gru",
-    "l2_pool", "local_response_norm", "lstm", "max_pool", "non_zero", "one_hot", "range_1d",
-    "read_state", "resize", "resize_bilinear", "resize_nearest_neighbor", "reverse_sequence", "rnn",
-    "scatter", "scatter_along_axis", "scatter_nd", "slice_update",
-    "tensor_buffer_to_tensor", "tensor_to_tensor_buffer", "topk", "upsample_bilinear",
-    "upsample_nearest_neighbor", "write_state",
+    "coreml_update_state", "gru", "lstm", "read_state", "rnn", "tensor_buffer_to_tensor",
+    "tensor_to_tensor_buffer", "write_state",
 }  # fmt: skip
 CONSTANTS = {"const"}  # Values of the plan, not steps.
 CONTROL_FLOW = {"cond", "while_loop"}  # Not evaluated yet.

@@ -11,7 +11,8 @@ namespace pyane::emulator {
 std::vector<std::shared_ptr<const mil::Constant>> evaluate_constant(
     const mil::VerifiedFunction& so_far, const mil::VerifiedOperation& operation,
     const std::vector<mil::Type>& results) {
-  if (find_kernel(operation.record->name) == nullptr) return {};
+  const KernelRecord* kernel = find_kernel(operation.record->name);
+  if (kernel == nullptr || kernel->is_random) return {};
   // A function of this one operation.
   mil::VerifiedFunction function{.function = so_far.function,
                                  .values = {},

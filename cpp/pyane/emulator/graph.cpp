@@ -47,8 +47,8 @@ std::vector<ValueId> operands_of(const mil::VerifiedOperation& operation) {
 }
 
 bool is_invertible_view(const Node& node) {
-  static constexpr std::array kNames = {"expand_dims", "flatten2d", "identity",
-                                        "reshape",     "squeeze",   "transpose"};
+  static constexpr std::array kNames = {"expand_dims",  "flatten2d", "identity", "reshape",
+                                        "reshape_like", "squeeze",   "transpose"};
   return std::find(kNames.begin(), kNames.end(), node.record->op) != kNames.end();
 }
 

@@ -374,7 +374,7 @@ class Planner {
       inputs.emplace_back(place);
       input_views.push_back(view_of(place));
     }
-    const bool is_folded = folds(inputs, node.outputs);
+    const bool is_folded = !node.record->is_random && folds(inputs, node.outputs);
     std::vector<Place> targets;
     std::vector<Place> written;
     std::vector<TensorView> output_views;

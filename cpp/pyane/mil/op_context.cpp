@@ -171,6 +171,34 @@ std::vector<std::int64_t> OpContext::integers(std::string_view input) const {
   return result;
 }
 
+std::vector<std::int64_t> OpContext::matrix(std::string_view input) const {
+  const Constant* value = given(*this, input, "tensor of integers");
+  if (value == nullptr) return {};
+  if (!is_integer(value->type.dtype)) fail_kind(*this, input, "integers", *value);
+  std::vector<std::int64_t> result(count(*value));
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    result[i] = load_integer(value->type.dtype, value->data, i);
+  }
+  return result;
+}
+
+std::vector<std::int64_t> OpContext::integers_of(std::string_view input) const {
+  const Bound* bound = find(input);
+  if (bound == nullptr) fail("needs the argument '" + std::string(input) + "'");
+  std::vector<std::int64_t> result;
+  for (std::size_t i = 0; i < bound->types.size(); ++i) {
+    const Constant* value = bound->constants[i];
+    const DType dtype = bound->types[i]->dtype;
+    const bool is_known = value != nullptr && !value->is_missing && count(*value) == 1;
+    if (!is_known || !(is_integer(dtype) || dtype == DType::kBool)) {
+      fail(std::string(input) + " must be constants whose values are known here, got " +
+           to_string(*bound->types[i]) + " at " + std::to_string(i));
+    }
+    result.push_back(load_integer(dtype, value->data, 0));
+  }
+  return result;
+}
+
 std::vector<bool> OpContext::booleans(std::string_view input) const {
   const Constant* value = given(*this, input, "list of bools");
   if (value == nullptr) return {};

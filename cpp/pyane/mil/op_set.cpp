@@ -18,10 +18,13 @@ ops::OpTable make_table() {
   ops::add_image_resizing_ops(table);
   ops::add_linear_ops(table);
   ops::add_normalization_ops(table);
+  ops::add_non_maximum_suppression_ops(table);
   ops::add_pool_ops(table);
+  ops::add_random_ops(table);
   ops::add_recurrent_ops(table);
   ops::add_reduction_ops(table);
   ops::add_scatter_gather_ops(table);
+  ops::add_space_depth_ops(table);
   ops::add_state_ops(table);
   ops::add_tensor_operation_ops(table);
   ops::add_tensor_transformation_ops(table);

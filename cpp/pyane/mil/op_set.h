@@ -130,6 +130,10 @@ class OpContext {
   std::string string(std::string_view input) const;
   std::vector<std::int64_t> integers(std::string_view input) const;
   std::vector<bool> booleans(std::string_view input) const;  ///< Empty when absent.
+  /// Integers of any shape, row-major.
+  std::vector<std::int64_t> matrix(std::string_view input) const;
+  /// One integer (or bool: 0, 1) per value of a variadic input.
+  std::vector<std::int64_t> integers_of(std::string_view input) const;
   const std::vector<BlockTypes>& blocks() const { return blocks_; }
   /// A normalised axis in [0, rank); negative counts from the end.
   std::int64_t axis(std::string_view input, std::size_t rank) const;

@@ -22,6 +22,7 @@ __all__ = [
     "abs",
     "acos",
     "add",
+    "affine",
     "argsort",
     "asin",
     "atan",
@@ -29,6 +30,7 @@ __all__ = [
     "avg_pool",
     "band_part",
     "batch_norm",
+    "batch_to_space",
     "cast",
     "ceil",
     "clamped_relu",
@@ -47,6 +49,7 @@ __all__ = [
     "cos",
     "cosh",
     "crop",
+    "crop_resize",
     "cumsum",
     "depth_to_space",
     "einsum",
@@ -92,6 +95,7 @@ __all__ = [
     "minimum",
     "mod",
     "mul",
+    "non_maximum_suppression",
     "non_zero",
     "not_equal",
     "one_hot",
@@ -100,6 +104,10 @@ __all__ = [
     "pixel_unshuffle",
     "pow",
     "prelu",
+    "random_bernoulli",
+    "random_categorical",
+    "random_normal",
+    "random_uniform",
     "range_1d",
     "read_state",
     "real_div",
@@ -117,7 +125,9 @@ __all__ = [
     "reduce_sum_square",
     "relu",
     "relu6",
+    "resample",
     "reshape",
+    "reshape_like",
     "resize",
     "resize_bilinear",
     "resize_nearest_neighbor",
@@ -146,6 +156,7 @@ __all__ = [
     "softplus",
     "softplus_parametric",
     "softsign",
+    "space_to_batch",
     "space_to_depth",
     "split",
     "sqrt",
@@ -210,6 +221,48 @@ def add(
         name: Of the result; by default `add_<n>`.
     """
     return apply("add", name, x=x, y=y)
+
+
+def affine(
+    *,
+    x: Operand,
+    transform_matrix: Operand,
+    output_height: int | Var,
+    output_width: int | Var,
+    sampling_mode: str | Var,
+    padding_mode: str | Var,
+    padding_value: float | Var,
+    coordinates_mode: str | Var,
+    align_corners: bool | Var,
+    name: str | None = None,
+) -> Var:
+    """MIL operation `affine` (image_resizing, from ios15).
+
+    Args:
+        x: Fp16 or fp32.
+        transform_matrix: Fp16 or fp32.
+        output_height: Constant int32 scalar.
+        output_width: Constant int32 scalar.
+        sampling_mode: Constant string.
+        padding_mode: Constant string.
+        padding_value: Constant fp16 or fp32 scalar.
+        coordinates_mode: Constant string.
+        align_corners: Constant bool.
+        name: Of the result; by default `affine_<n>`.
+    """
+    return apply(
+        "affine",
+        name,
+        x=x,
+        transform_matrix=transform_matrix,
+        output_height=output_height,
+        output_width=output_width,
+        sampling_mode=sampling_mode,
+        padding_mode=padding_mode,
+        padding_value=padding_value,
+        coordinates_mode=coordinates_mode,
+        align_corners=align_corners,
+    )
 
 
 def argsort(
@@ -357,6 +410,24 @@ def batch_norm(
         beta=beta,
         epsilon=epsilon,
     )
+
+
+def batch_to_space(
+    *,
+    x: Operand,
+    block_shape: Vector,
+    crops: Operand,
+    name: str | None = None,
+) -> Var:
+    """MIL operation `batch_to_space` (space_depth, from ios15).
+
+    Args:
+        x: Fp16 or fp32.
+        block_shape: Constant int32 vector.
+        crops: Constant int32.
+        name: Of the result; by default `batch_to_space_<n>`.
+    """
+    return apply("batch_to_space", name, x=x, block_shape=block_shape, crops=crops)
 
 
 def cast(
@@ -748,6 +819,54 @@ def crop(
     return apply("crop", name, x=x, crop_height=crop_height, crop_width=crop_width)
 
 
+def crop_resize(
+    *,
+    x: Operand,
+    roi: Operand | None = None,
+    boxes: Operand | None = None,
+    box_indices: Operand | None = None,
+    target_height: int | Var = 1,
+    target_width: int | Var = 1,
+    normalized_coordinates: bool | Var = False,
+    spatial_scale: float | Var | None = None,
+    box_coordinate_mode: str | Var = "CORNERS_HEIGHT_FIRST",
+    sampling_mode: str | Var = "DEFAULT",
+    pad_value: float | Var | None = None,
+    name: str | None = None,
+) -> Var:
+    """MIL operation `crop_resize` (image_resizing, from ios15).
+
+    Args:
+        x: Fp16 or fp32.
+        roi: Fp16 or fp32; may be absent.
+        boxes: Fp16, fp32 or uint16; may be absent.
+        box_indices: Int32 or uint16; may be absent.
+        target_height: Constant int32 scalar.
+        target_width: Constant int32 scalar.
+        normalized_coordinates: Constant bool.
+        spatial_scale: Constant fp16 or fp32 scalar; default 1.0.
+        box_coordinate_mode: Constant string.
+        sampling_mode: Constant string.
+        pad_value: Constant fp16 or fp32 scalar; default 0.0.
+        name: Of the result; by default `crop_resize_<n>`.
+    """
+    return apply(
+        "crop_resize",
+        name,
+        x=x,
+        roi=roi,
+        boxes=boxes,
+        box_indices=box_indices,
+        target_height=target_height,
+        target_width=target_width,
+        normalized_coordinates=normalized_coordinates,
+        spatial_scale=spatial_scale,
+        box_coordinate_mode=box_coordinate_mode,
+        sampling_mode=sampling_mode,
+        pad_value=pad_value,
+    )
+
+
 def cumsum(
     *,
     x: Operand,
@@ -774,7 +893,7 @@ def depth_to_space(
     block_size: int | Var,
     name: str | None = None,
 ) -> Var:
-    """MIL operation `depth_to_space` (tensor_transformation, from ios15).
+    """MIL operation `depth_to_space` (space_depth, from ios15).
 
     Args:
         x: Fp16 or fp32.
@@ -1636,6 +1755,39 @@ def mul(
     return apply("mul", name, x=x, y=y)
 
 
+def non_maximum_suppression(
+    *,
+    boxes: Operand,
+    scores: Operand,
+    iou_threshold: float | Var,
+    max_boxes: int | Var,
+    score_threshold: float | Var | None = None,
+    per_class_suppression: bool | Var = False,
+    name: str | None = None,
+) -> tuple[Var, ...]:
+    """MIL operation `non_maximum_suppression` (non_maximum_suppression, from ios15).
+
+    Args:
+        boxes: Fp16 or fp32.
+        scores: Fp16 or fp32.
+        iou_threshold: Constant fp16 or fp32 scalar.
+        max_boxes: Constant int32 scalar.
+        score_threshold: Constant fp16 or fp32 scalar; may be absent.
+        per_class_suppression: Constant bool.
+        name: Of the result; by default `non_maximum_suppression_<n>`.
+    """
+    return apply_tuple(
+        "non_maximum_suppression",
+        name,
+        boxes=boxes,
+        scores=scores,
+        iou_threshold=iou_threshold,
+        max_boxes=max_boxes,
+        score_threshold=score_threshold,
+        per_class_suppression=per_class_suppression,
+    )
+
+
 def non_zero(
     *,
     x: Operand,
@@ -1722,7 +1874,7 @@ def pixel_shuffle(
     upscale_factor: int | Var,
     name: str | None = None,
 ) -> Var:
-    """MIL operation `pixel_shuffle` (tensor_transformation, from ios15).
+    """MIL operation `pixel_shuffle` (space_depth, from ios15).
 
     Args:
         x: Fp16 or fp32.
@@ -1738,7 +1890,7 @@ def pixel_unshuffle(
     downscale_factor: int | Var,
     name: str | None = None,
 ) -> Var:
-    """MIL operation `pixel_unshuffle` (tensor_transformation, from ios16).
+    """MIL operation `pixel_unshuffle` (space_depth, from ios16).
 
     Args:
         x: Fp16 or fp32.
@@ -1778,6 +1930,84 @@ def prelu(
         name: Of the result; by default `prelu_<n>`.
     """
     return apply("prelu", name, x=x, alpha=alpha)
+
+
+def random_bernoulli(
+    *,
+    shape: Vector,
+    prob: float | Var | None = None,
+    seed: int | Var = -1,
+    name: str | None = None,
+) -> Var:
+    """MIL operation `random_bernoulli` (random, from ios15).
+
+    Args:
+        shape: Int32 vector.
+        prob: Constant fp16 or fp32 scalar; default 0.5.
+        seed: Constant int32 scalar.
+        name: Of the result; by default `random_bernoulli_<n>`.
+    """
+    return apply("random_bernoulli", name, shape=shape, prob=prob, seed=seed)
+
+
+def random_categorical(
+    *,
+    x: Operand,
+    mode: str | Var = "logits",
+    size: int | Var = 1,
+    seed: int | Var = -1,
+    name: str | None = None,
+) -> Var:
+    """MIL operation `random_categorical` (random, from ios15).
+
+    Args:
+        x: Fp16 or fp32.
+        mode: Constant string.
+        size: Constant int32 scalar.
+        seed: Constant int32 scalar.
+        name: Of the result; by default `random_categorical_<n>`.
+    """
+    return apply("random_categorical", name, x=x, mode=mode, size=size, seed=seed)
+
+
+def random_normal(
+    *,
+    shape: Vector,
+    mean: float | Var | None = None,
+    stddev: float | Var | None = None,
+    seed: int | Var = -1,
+    name: str | None = None,
+) -> Var:
+    """MIL operation `random_normal` (random, from ios15).
+
+    Args:
+        shape: Int32 vector.
+        mean: Constant fp16 or fp32 scalar; default 0.0.
+        stddev: Constant fp16 or fp32 scalar; default 1.0.
+        seed: Constant int32 scalar.
+        name: Of the result; by default `random_normal_<n>`.
+    """
+    return apply("random_normal", name, shape=shape, mean=mean, stddev=stddev, seed=seed)
+
+
+def random_uniform(
+    *,
+    shape: Vector,
+    low: float | Var | None = None,
+    high: float | Var | None = None,
+    seed: int | Var = -1,
+    name: str | None = None,
+) -> Var:
+    """MIL operation `random_uniform` (random, from ios15).
+
+    Args:
+        shape: Int32 vector.
+        low: Constant fp16 or fp32 scalar; default 0.0.
+        high: Constant fp16 or fp32 scalar; default 1.0.
+        seed: Constant int32 scalar.
+        name: Of the result; by default `random_uniform_<n>`.
+    """
+    return apply("random_uniform", name, shape=shape, low=low, high=high, seed=seed)
 
 
 def range_1d(
@@ -2080,6 +2310,42 @@ def relu6(
     return apply("relu6", name, x=x)
 
 
+def resample(
+    *,
+    x: Operand,
+    coordinates: Operand,
+    sampling_mode: str | Var,
+    padding_mode: str | Var,
+    padding_value: float | Var,
+    coordinates_mode: str | Var,
+    align_corners: bool | Var,
+    name: str | None = None,
+) -> Var:
+    """MIL operation `resample` (image_resizing, from ios15).
+
+    Args:
+        x: Fp16 or fp32.
+        coordinates: Fp16, fp32, int8, int16, int32, uint8 or uint16.
+        sampling_mode: Constant string.
+        padding_mode: Constant string.
+        padding_value: Constant fp16 or fp32 scalar.
+        coordinates_mode: Constant string.
+        align_corners: Constant bool.
+        name: Of the result; by default `resample_<n>`.
+    """
+    return apply(
+        "resample",
+        name,
+        x=x,
+        coordinates=coordinates,
+        sampling_mode=sampling_mode,
+        padding_mode=padding_mode,
+        padding_value=padding_value,
+        coordinates_mode=coordinates_mode,
+        align_corners=align_corners,
+    )
+
+
 def reshape(
     *,
     x: Operand,
@@ -2094,6 +2360,36 @@ def reshape(
         name: Of the result; by default `reshape_<n>`.
     """
     return apply("reshape", name, x=x, shape=shape)
+
+
+def reshape_like(
+    *,
+    x: Operand,
+    ref_tensors: Sequence[Operand],
+    begins: Sequence[Operand],
+    ends: Sequence[Operand],
+    end_masks: Sequence[Operand],
+    name: str | None = None,
+) -> Var:
+    """MIL operation `reshape_like` (tensor_transformation, from ios16).
+
+    Args:
+        x: Fp16, fp32, bool, int8, int16, int32, uint8 or uint16.
+        ref_tensors: Tuple of fp16, fp32, bool, int8, int16, int32, uint8 or uint16.
+        begins: Constant tuple of int32 scalar.
+        ends: Constant tuple of int32 scalar.
+        end_masks: Constant tuple of bool.
+        name: Of the result; by default `reshape_like_<n>`.
+    """
+    return apply(
+        "reshape_like",
+        name,
+        x=x,
+        ref_tensors=ref_tensors,
+        begins=begins,
+        ends=ends,
+        end_masks=end_masks,
+    )
 
 
 def resize(
@@ -2693,13 +2989,31 @@ def softsign(
     return apply("softsign", name, x=x)
 
 
+def space_to_batch(
+    *,
+    x: Operand,
+    block_shape: Vector,
+    paddings: Operand,
+    name: str | None = None,
+) -> Var:
+    """MIL operation `space_to_batch` (space_depth, from ios15).
+
+    Args:
+        x: Fp16 or fp32.
+        block_shape: Constant int32 vector.
+        paddings: Constant int32.
+        name: Of the result; by default `space_to_batch_<n>`.
+    """
+    return apply("space_to_batch", name, x=x, block_shape=block_shape, paddings=paddings)
+
+
 def space_to_depth(
     *,
     x: Operand,
     block_size: int | Var,
     name: str | None = None,
 ) -> Var:
-    """MIL operation `space_to_depth` (tensor_transformation, from ios15).
+    """MIL operation `space_to_depth` (space_depth, from ios15).
 
     Args:
         x: Fp16 or fp32.

@@ -161,4 +161,20 @@ std::unique_ptr<Step> make_copy(const TensorLayout& source, const TensorLayout& 
   return std::make_unique<Copy>(source, target);
 }
 
+void CopyToMany::add(const TensorLayout& source, const TensorLayout& target,
+                     std::int64_t source_offset, std::int64_t target_offset) {
+  bytes_ = static_cast<std::int64_t>(source.element_bytes());
+  parts_.push_back({make_copy(source, target), source_offset, target_offset});
+}
+
+void CopyToMany::run(const StepArguments& arguments) const {
+  for (const Part& part : parts_) {
+    TensorView from = arguments.inputs[0];
+    TensorView to = arguments.outputs[0];
+    from.data += part.source_offset * bytes_;
+    to.data += part.target_offset * bytes_;
+    part.copy->run({.inputs = std::span(&from, 1), .outputs = std::span(&to, 1)});
+  }
+}
+
 }  // namespace pyane::emulator

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "pyane/emulator/kernels/registry.h"
 
@@ -14,5 +16,23 @@ void copy_strided(const std::byte* source, std::int64_t source_stride, std::byte
 /// A step that copies input 0 to output 0: equal dimensions and dtypes, any strides, but that the
 /// target may not repeat elements.
 std::unique_ptr<Step> make_copy(const TensorLayout& source, const TensorLayout& target);
+
+/// Copies parts of input 0 into parts of output 0, one after the other.
+class CopyToMany final : public Step {
+ public:
+  /// Offsets in elements.
+  void add(const TensorLayout& source, const TensorLayout& target, std::int64_t source_offset,
+           std::int64_t target_offset);
+  void run(const StepArguments& arguments) const override;
+
+ private:
+  struct Part {
+    std::unique_ptr<Step> copy;
+    std::int64_t source_offset;
+    std::int64_t target_offset;
+  };
+  std::vector<Part> parts_;
+  std::int64_t bytes_ = 1;
+};
 
 }  // namespace pyane::emulator

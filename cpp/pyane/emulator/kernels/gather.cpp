@@ -3,6 +3,7 @@
 
 #include "pyane/base/error.h"
 #include "pyane/base/thread_pool.h"
+#include "pyane/emulator/kernels/float_row.h"
 #include "pyane/emulator/kernels/registry.h"
 
 // Gathers copy whole runs of elements from places that the indices name. Indices are checked at
@@ -14,21 +15,6 @@ namespace {
 /// Elements that one thread copies at a time.
 constexpr std::int64_t kGrain = 1 << 14;
 
-std::int64_t read_index(const TensorView& indices, std::int64_t i) {
-  switch (indices.dtype) {
-    case DType::kInt8:
-      return indices.as<std::int8_t>()[i];
-    case DType::kUint8:
-      return indices.as<std::uint8_t>()[i];
-    case DType::kInt16:
-      return indices.as<std::int16_t>()[i];
-    case DType::kUint16:
-      return indices.as<std::uint16_t>()[i];
-    default:
-      return indices.as<std::int32_t>()[i];
-  }
-}
-
 class GatherStep : public Step {
  protected:
   explicit GatherStep(const PrepareContext& context)
@@ -36,7 +22,7 @@ class GatherStep : public Step {
 
   /// Index `i` of `indices`, in [0, dim).
   std::int64_t checked(const TensorView& indices, std::int64_t i, std::int64_t dim) const {
-    const std::int64_t given = read_index(indices, i);
+    const std::int64_t given = load_integer(indices.dtype, indices.data, i);
     const std::int64_t index = given < 0 ? given + dim : given;
     if (index < 0 || index >= dim) {
       throw EvaluateError(op_ + " '" + name_ + "': indices must lie in [" + std::to_string(-dim) +

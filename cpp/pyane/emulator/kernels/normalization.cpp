@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "pyane/base/half.h"
+#include "pyane/emulator/kernels/float_row.h"
 #include "pyane/emulator/kernels/registry.h"
 #include "pyane/emulator/kernels/rows.h"
 #include "pyane/emulator/scratch.h"
@@ -169,6 +170,73 @@ class L2Norm final : public RowStep {
   float epsilon_;
 };
 
+/// x / (k + alpha / size * sum of x^2 over `size` neighbouring channels)^beta. Of an even size
+/// there is one more neighbour before than after (PyTorch's rule).
+class LocalResponseNorm final : public Step {
+ public:
+  explicit LocalResponseNorm(const PrepareContext& context)
+      : x_(context.inputs[0]),
+        size_(context.op.integer("size")),
+        alpha_(static_cast<float>(context.op.real("alpha") / static_cast<double>(size_))),
+        beta_(context.op.real("beta")),
+        k_(static_cast<float>(context.op.real("k"))) {
+    for (int i = 2; i < x_.rank; ++i) inner_ *= x_.dim(i);
+  }
+
+  void run(const StepArguments& arguments) const override {
+    const std::byte* x = arguments.inputs[0].data;
+    std::byte* out = arguments.outputs[0].data;
+    const std::int64_t channels = x_.dim(1);
+    const std::int64_t n_blocks = (inner_ + kColumns - 1) / kColumns;
+    for_each_row(x_.dim(0) * n_blocks, channels * std::min(inner_, kColumns),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t i = begin; i < end; ++i) {
+                     const std::int64_t first = i % n_blocks * kColumns;
+                     normalize(x, out, i / n_blocks * channels * inner_ + first,
+                               std::min(kColumns, inner_ - first));
+                   }
+                 });
+  }
+
+ private:
+  /// Positions worked on together.
+  static constexpr std::int64_t kColumns = 256;
+
+  void normalize(const std::byte* x, std::byte* out, std::int64_t offset, std::int64_t n) const {
+    const std::int64_t channels = x_.dim(1);
+    auto* squares = reinterpret_cast<float*>(
+        thread_scratch(static_cast<std::size_t>((channels + 2) * kColumns) * sizeof(float)));
+    float* sums = squares + channels * kColumns;
+    float* values = sums + kColumns;
+    for (std::int64_t c = 0; c < channels; ++c) {
+      float* row = squares + c * kColumns;
+      load_floats(x_.dtype, x, offset + c * inner_, 1, n, row);
+      for (std::int64_t i = 0; i < n; ++i) row[i] *= row[i];
+    }
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const std::int64_t first = std::max<std::int64_t>(c - size_ / 2, 0);
+      const std::int64_t last = std::min(c + (size_ - 1) / 2, channels - 1);
+      std::fill_n(sums, n, 0.0F);
+      for (std::int64_t j = first; j <= last; ++j) {
+        for (std::int64_t i = 0; i < n; ++i) sums[i] += squares[j * kColumns + i];
+      }
+      load_floats(x_.dtype, x, offset + c * inner_, 1, n, values);
+      for (std::int64_t i = 0; i < n; ++i) {
+        const double divisor = std::pow(static_cast<double>(k_ + alpha_ * sums[i]), beta_);
+        values[i] = static_cast<float>(static_cast<double>(values[i]) / divisor);
+      }
+      store_floats(values, x_.dtype, out, offset + c * inner_, 1, n);
+    }
+  }
+
+  TensorLayout x_;  ///< Contiguous.
+  std::int64_t size_;
+  float alpha_;
+  double beta_;
+  float k_;
+  std::int64_t inner_ = 1;
+};
+
 std::vector<std::int64_t> axes_from(std::int64_t first, int rank) {
   std::vector<std::int64_t> axes;
   for (std::int64_t i = first; i < rank; ++i) axes.push_back(i);
@@ -202,6 +270,10 @@ std::unique_ptr<Step> l2_norm(const PrepareContext& context) {
   return std::make_unique<L2Norm>(context, axes_from(rank - 3, rank));
 }
 
+std::unique_ptr<Step> local_response_norm(const PrepareContext& context) {
+  return std::make_unique<LocalResponseNorm>(context);
+}
+
 KernelRecord record(std::string_view op, std::vector<std::string_view> operands, Prepare prepare) {
   return {.op = op,
           .operands = std::move(operands),
@@ -218,6 +290,7 @@ std::span<const KernelRecord> normalization_kernels() {
       record("instance_norm", {"x", "gamma", "beta"}, instance_norm),
       record("l2_norm", {"x"}, l2_norm),
       record("layer_norm", {"x", "gamma", "beta"}, layer_norm),
+      {.op = "local_response_norm", .operands = {"x"}, .prepare = local_response_norm},
       record("softmax", {"x"}, softmax),
   };
   return records;

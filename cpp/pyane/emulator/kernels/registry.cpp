@@ -7,10 +7,28 @@ namespace {
 
 std::vector<const KernelRecord*> collect() {
   std::vector<const KernelRecord*> records;
-  for (const auto family :
-       {activation_kernels, conv_kernels, elementwise_binary_kernels, elementwise_unary_kernels,
-        gather_kernels, linear_kernels, normalization_kernels, reduction_kernels,
-        tensor_operation_kernels, tensor_transformation_kernels}) {
+  for (const auto family : {activation_kernels,
+                            conv_kernels,
+                            einsum_kernels,
+                            elementwise_binary_kernels,
+                            elementwise_unary_kernels,
+                            gather_kernels,
+                            generate_kernels,
+                            linear_kernels,
+                            non_maximum_suppression_kernels,
+                            normalization_kernels,
+                            pool_kernels,
+                            random_kernels,
+                            reduction_kernels,
+                            resize_kernels,
+                            sampling_kernels,
+                            scatter_kernels,
+                            sequence_kernels,
+                            slice_kernels,
+                            sort_kernels,
+                            space_depth_kernels,
+                            tensor_operation_kernels,
+                            tensor_transformation_kernels}) {
     for (const KernelRecord& record : family()) records.push_back(&record);
   }
   std::sort(records.begin(), records.end(),

@@ -100,6 +100,8 @@ struct KernelRecord {
   bool channel_operands = false;
   MakeView view = nullptr;
   MakePlace place = nullptr;
+  /// Results differ from one evaluation to the next: never worked out when compiling.
+  bool is_random = false;
 };
 
 /// nullptr when the emulator does not evaluate that operation.
@@ -111,12 +113,24 @@ const std::vector<const KernelRecord*>& all_kernels();
 // The families, one function per file of kernels/.
 std::span<const KernelRecord> activation_kernels();
 std::span<const KernelRecord> conv_kernels();
+std::span<const KernelRecord> einsum_kernels();
 std::span<const KernelRecord> elementwise_binary_kernels();
 std::span<const KernelRecord> elementwise_unary_kernels();
 std::span<const KernelRecord> gather_kernels();
+std::span<const KernelRecord> generate_kernels();
 std::span<const KernelRecord> linear_kernels();
+std::span<const KernelRecord> non_maximum_suppression_kernels();
 std::span<const KernelRecord> normalization_kernels();
+std::span<const KernelRecord> pool_kernels();
+std::span<const KernelRecord> random_kernels();
 std::span<const KernelRecord> reduction_kernels();
+std::span<const KernelRecord> resize_kernels();
+std::span<const KernelRecord> sampling_kernels();
+std::span<const KernelRecord> scatter_kernels();
+std::span<const KernelRecord> sequence_kernels();
+std::span<const KernelRecord> slice_kernels();
+std::span<const KernelRecord> sort_kernels();
+std::span<const KernelRecord> space_depth_kernels();
 std::span<const KernelRecord> tensor_operation_kernels();
 std::span<const KernelRecord> tensor_transformation_kernels();
 

@@ -1,10 +1,8 @@
 #include "pyane/emulator/kernels/rows.h"
 
 #include <algorithm>
-#include <array>
 
-#include "pyane/base/half.h"
-#include "pyane/emulator/kernels/copy.h"
+#include "pyane/emulator/kernels/float_row.h"
 
 namespace pyane::emulator {
 namespace {
@@ -62,67 +60,20 @@ void Rows::for_each_run(std::int64_t offset, std::int64_t begin, std::int64_t n,
 
 void Rows::load(const std::byte* data, std::int64_t offset, std::int64_t begin, std::int64_t n,
                 float* values) const {
-  const std::int64_t stride = along_.inner_stride(0);
   for_each_run(offset, begin, n, [&](std::int64_t from, std::int64_t first, std::int64_t count) {
-    float* to = values + first;
-    if (dtype_ == DType::kFp32) {
-      copy_strided(data + from * 4, stride, reinterpret_cast<std::byte*>(to), 1,
-                   static_cast<std::size_t>(count), 4);
-      return;
-    }
-    const auto* source = reinterpret_cast<const half_bits*>(data) + from;
-    if (stride == 1) return half_to_float(source, to, static_cast<std::size_t>(count));
-    std::array<half_bits, 256> packed;
-    for (std::int64_t i = 0; i < count;) {
-      const std::int64_t some = std::min<std::int64_t>(count - i, packed.size());
-      for (std::int64_t j = 0; j < some; ++j) {
-        packed[static_cast<std::size_t>(j)] = source[(i + j) * stride];
-      }
-      half_to_float(packed.data(), to + i, static_cast<std::size_t>(some));
-      i += some;
-    }
+    load_floats(dtype_, data, from, along_.inner_stride(0), count, values + first);
   });
 }
 
 void Rows::store(const float* values, std::byte* data, std::int64_t offset, std::int64_t begin,
                  std::int64_t n) const {
-  const std::int64_t stride = along_.inner_stride(0);
   for_each_run(offset, begin, n, [&](std::int64_t to, std::int64_t first, std::int64_t count) {
-    const float* from = values + first;
-    if (dtype_ == DType::kFp32) {
-      copy_strided(reinterpret_cast<const std::byte*>(from), 1, data + to * 4, stride,
-                   static_cast<std::size_t>(count), 4);
-      return;
-    }
-    auto* target = reinterpret_cast<half_bits*>(data) + to;
-    if (stride == 1) return float_to_half(from, target, static_cast<std::size_t>(count));
-    std::array<half_bits, 256> packed;
-    for (std::int64_t i = 0; i < count;) {
-      const std::int64_t some = std::min<std::int64_t>(count - i, packed.size());
-      float_to_half(from + i, packed.data(), static_cast<std::size_t>(some));
-      for (std::int64_t j = 0; j < some; ++j) {
-        target[(i + j) * stride] = packed[static_cast<std::size_t>(j)];
-      }
-      i += some;
-    }
+    store_floats(values + first, dtype_, data, to, along_.inner_stride(0), count);
   });
 }
 
 std::int64_t Rows::load_integer(const std::byte* data, std::int64_t offset, std::int64_t k) const {
-  const std::int64_t i = offset + element_offset(k);
-  switch (dtype_) {
-    case DType::kInt8:
-      return reinterpret_cast<const std::int8_t*>(data)[i];
-    case DType::kUint8:
-    case DType::kBool:
-      return reinterpret_cast<const std::uint8_t*>(data)[i];
-    case DType::kInt16:
-      return reinterpret_cast<const std::int16_t*>(data)[i];
-    case DType::kUint16:
-      return reinterpret_cast<const std::uint16_t*>(data)[i];
-    default:
-      return reinterpret_cast<const std::int32_t*>(data)[i];
-  }
+  return emulator::load_integer(dtype_, data, offset + element_offset(k));
 }
 
 }  // namespace pyane::emulator

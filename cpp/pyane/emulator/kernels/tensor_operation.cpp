@@ -1,9 +1,8 @@
 #include <algorithm>
 #include <array>
-#include <cstring>
 
-#include "pyane/base/half.h"
 #include "pyane/emulator/kernels/copy.h"
+#include "pyane/emulator/kernels/fill.h"
 #include "pyane/emulator/kernels/registry.h"
 
 namespace pyane::emulator {
@@ -63,35 +62,6 @@ SubTensor place_stack(const OpContext& op, const TensorLayout& result, std::size
   return place;
 }
 
-/// Copies `source` of one layout into each of several places of the output.
-class CopyToMany final : public Step {
- public:
-  void add(const TensorLayout& source, const TensorLayout& target, std::int64_t source_offset,
-           std::int64_t target_offset) {
-    bytes_ = static_cast<std::int64_t>(source.element_bytes());
-    copies_.push_back({make_copy(source, target), source_offset, target_offset});
-  }
-
-  void run(const StepArguments& arguments) const override {
-    for (const Part& part : copies_) {
-      TensorView from = arguments.inputs[0];
-      TensorView to = arguments.outputs[0];
-      from.data += part.source_offset * bytes_;
-      to.data += part.target_offset * bytes_;
-      part.copy->run({.inputs = std::span(&from, 1), .outputs = std::span(&to, 1)});
-    }
-  }
-
- private:
-  struct Part {
-    std::unique_ptr<Step> copy;
-    std::int64_t source_offset;
-    std::int64_t target_offset;
-  };
-  std::vector<Part> copies_;
-  std::int64_t bytes_ = 1;
-};
-
 /// Seen as [1, d0, 1, d1, ...] the input broadcasts to [r0, d0, r1, d1, ...], the output.
 std::unique_ptr<Step> prepare_tile(const PrepareContext& context) {
   const TensorLayout& x = context.inputs[0];
@@ -119,76 +89,13 @@ std::unique_ptr<Step> prepare_tile(const PrepareContext& context) {
   return make_copy(source, target);
 }
 
-/// Fills the output with one value.
-class Fill final : public Step {
- public:
-  Fill(const TensorLayout& target, std::array<std::byte, 8> value) : value_(value) {
-    TensorLayout source = target;
-    source.strides.fill(0);
-    copy_ = make_copy(source, target);
-  }
-
-  void run(const StepArguments& arguments) const override {
-    alignas(8) std::array<std::byte, 8> value = value_;
-    TensorView source;
-    source.data = value.data();
-    copy_->run({.inputs = std::span(&source, 1), .outputs = arguments.outputs});
-  }
-
- private:
-  std::array<std::byte, 8> value_;
-  std::unique_ptr<Step> copy_;
-};
-
-/// Bits of a floating-point attribute in `dtype`, an integer or bool one likewise.
-std::array<std::byte, 8> value_bits(const OpContext& op, const char* input, DType dtype) {
-  std::array<std::byte, 8> bits{};
-  const auto put = [&](auto value) { std::memcpy(bits.data(), &value, sizeof(value)); };
-  if (dtype == DType::kBool) {
-    put(static_cast<std::uint8_t>(op.boolean(input)));
-  } else if (dtype == DType::kFp16) {
-    put(float_to_half(static_cast<float>(op.real(input))));
-  } else if (dtype == DType::kFp32) {
-    put(static_cast<float>(op.real(input)));
-  } else {
-    put(op.integer(input));  // Little endian: the low bytes are the narrower value.
-  }
-  return bits;
-}
-
-std::unique_ptr<Step> prepare_fill(const PrepareContext& context) {
-  const TensorLayout& out = context.outputs[0];
-  return std::make_unique<Fill>(out, value_bits(context.op, "value", out.dtype));
-}
-
-/// Writes the dimensions of x, which the types tell.
-class ShapeOf final : public Step {
- public:
-  explicit ShapeOf(Shape dims) : dims_(std::move(dims)) {}
-  void run(const StepArguments& arguments) const override {
-    std::copy(dims_.begin(), dims_.end(), arguments.outputs[0].as<std::int32_t>());
-  }
-
- private:
-  Shape dims_;
-};
-
-std::unique_ptr<Step> prepare_shape(const PrepareContext& context) {
-  const Shape& dims = context.op.dims("x");
-  if (!element_count(dims)) {
-    context.op.fail("the emulator needs the dimensions of x at compile time, got " +
-                    to_string(dims));
-  }
-  return std::make_unique<ShapeOf>(dims);
-}
-
 /// Constant padding: fills, then copies into the middle. Only the border is filled twice at most.
 class PadConstant final : public Step {
  public:
   PadConstant(std::unique_ptr<Step> fill, std::unique_ptr<CopyToMany> copy)
       : fill_(std::move(fill)), copy_(std::move(copy)) {}
   void run(const StepArguments& arguments) const override {
-    fill_->run(arguments);
+    fill_->run({.inputs = {}, .outputs = arguments.outputs});
     copy_->run(arguments);
   }
 
@@ -255,7 +162,7 @@ std::unique_ptr<Step> prepare_pad(const PrepareContext& context) {
     }
   }
   if (mode != "constant") return copy;
-  auto fill = std::make_unique<Fill>(out, value_bits(context.op, "constant_val", out.dtype));
+  auto fill = make_fill(out, value_bits(context.op, "constant_val", out.dtype));
   return std::make_unique<PadConstant>(std::move(fill), std::move(copy));
 }
 
@@ -264,14 +171,11 @@ std::unique_ptr<Step> prepare_pad(const PrepareContext& context) {
 std::span<const KernelRecord> tensor_operation_kernels() {
   static const KernelRecord records[] = {
       {.op = "concat", .operands = {"values"}, .place = place_concat},
-      {.op = "fill", .operands = {}, .prepare = prepare_fill, .strided_outputs = true},
-      {.op = "fill_like", .operands = {}, .prepare = prepare_fill, .strided_outputs = true},
       {.op = "pad",
        .operands = {"x"},
        .prepare = prepare_pad,
        .strided_inputs = true,
        .strided_outputs = true},
-      {.op = "shape", .operands = {}, .prepare = prepare_shape},
       {.op = "split", .operands = {"x"}, .view = view_split},
       {.op = "stack", .operands = {"values"}, .place = place_stack},
       {.op = "tile",

@@ -15,6 +15,16 @@ int rank_of(DTypeSet dtypes, const Default& value) {
 
 }  // namespace
 
+OpRecord& add(OpTable& table, std::string family, std::string name, std::string opset,
+              std::vector<InputSpec> inputs, InferTypes infer) {
+  table.push_back({.name = std::move(name),
+                   .opset = std::move(opset),
+                   .family = std::move(family),
+                   .inputs = std::move(inputs),
+                   .infer = infer});
+  return table.back();
+}
+
 InputSpec optional_constant(std::string name, DTypeSet dtypes, Default value, char group) {
   const int rank = rank_of(dtypes, value);
   return {.name = std::move(name),

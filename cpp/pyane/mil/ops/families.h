@@ -17,6 +17,10 @@ namespace pyane::mil::ops {
 
 using OpTable = std::vector<OpRecord>;
 
+/// Appends a record, whose other fields can be set on the result.
+OpRecord& add(OpTable& table, std::string family, std::string name, std::string opset,
+              std::vector<InputSpec> inputs, InferTypes infer);
+
 void add_activation_ops(OpTable& table);
 void add_constexpr_ops(OpTable& table);
 void add_control_ops(OpTable& table);
@@ -26,10 +30,13 @@ void add_elementwise_unary_ops(OpTable& table);
 void add_image_resizing_ops(OpTable& table);
 void add_linear_ops(OpTable& table);
 void add_normalization_ops(OpTable& table);
+void add_non_maximum_suppression_ops(OpTable& table);
 void add_pool_ops(OpTable& table);
+void add_random_ops(OpTable& table);
 void add_recurrent_ops(OpTable& table);
 void add_reduction_ops(OpTable& table);
 void add_scatter_gather_ops(OpTable& table);
+void add_space_depth_ops(OpTable& table);
 void add_state_ops(OpTable& table);
 void add_tensor_operation_ops(OpTable& table);
 void add_tensor_transformation_ops(OpTable& table);
@@ -58,6 +65,13 @@ inline InputSpec optional_operand(std::string name, DTypeSet dtypes, char group 
 }
 inline InputSpec operand_tuple(std::string name, DTypeSet dtypes, char group = 0) {
   return {.name = std::move(name), .dtypes = dtypes, .group = group, .is_variadic = true};
+}
+inline InputSpec constant_tuple(std::string name, DTypeSet dtypes) {
+  return {.name = std::move(name),
+          .dtypes = dtypes,
+          .is_constant = true,
+          .is_variadic = true,
+          .rank = 0};
 }
 /// The rank follows from the default where there is one, and strings are scalars.
 InputSpec optional_constant(std::string name, DTypeSet dtypes, Default value = {}, char group = 0);

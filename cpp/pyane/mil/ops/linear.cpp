@@ -61,8 +61,9 @@ std::vector<Type> infer_linear(const OpContext& context) {
   return one(context.dtype("x"), std::move(result));
 }
 
-// Only the form of coremltools: [B, C, N, H] x [B, H, N, W] -> [B, C, N, W] and [C, N, H] x
-// [H, N, W] -> [C, N, W], for any letters.
+// "abc,bcd->abd": one letter per dimension, no letter twice in a term, letters that only one term
+// has go into the result. coremltools makes only "nchw,nwhu->nchu" and "chw,whr->chr" of these;
+// dimensions of size 1 broadcast.
 std::vector<Type> infer_einsum(const OpContext& context) {
   const std::string equation = context.string("equation");
   const auto& types = context.types("values");
@@ -103,8 +104,27 @@ std::vector<Type> infer_einsum(const OpContext& context) {
                    to_string(types[i]->dims));
     }
   }
+  for (const std::string& term : terms) {
+    for (std::size_t i = 0; i < term.size(); ++i) {
+      const bool is_letter =
+          (term[i] >= 'a' && term[i] <= 'z') || (term[i] >= 'A' && term[i] <= 'Z');
+      if (!is_letter || term.find(term[i], i + 1) != std::string::npos) {
+        context.fail("equation must name each dimension of a term by a letter of its own, got \"" +
+                     equation + "\"");
+      }
+    }
+  }
   Shape result;
-  for (const char letter : terms[0]) dim_of(letter);
+  for (std::size_t i = 0; i < 2; ++i) {
+    for (const char letter : terms[i]) {
+      dim_of(letter);
+      if (terms[1 - i].find(letter) == std::string::npos &&
+          terms[2].find(letter) == std::string::npos) {
+        context.fail("equation \"" + equation + "\" has '" + std::string(1, letter) +
+                     "' in one value only, so it must be in the result");
+      }
+    }
+  }
   for (const char letter : terms[2]) result.push_back(dim_of(letter));
   return one(types[0]->dtype, std::move(result));
 }

@@ -200,9 +200,10 @@ std::vector<Type> infer_argsort(const OpContext& context) {
 std::vector<Type> infer_topk(const OpContext& context) {
   Shape result = context.dims("x");
   const auto axis = static_cast<std::size_t>(context.axis("axis", result.size()));
-  const std::int64_t k = context.integer("k");
-  if (k < 1 || (result[axis] != kUnknownDim && k > result[axis])) {
-    context.fail("k must lie in [1, " + std::to_string(result[axis]) + "], dimension " +
+  std::int64_t k = context.integer("k");
+  if (k == -1) k = result[axis];  // All of them.
+  if ((k < 1 && k != kUnknownDim) || (result[axis] != kUnknownDim && k > result[axis])) {
+    context.fail("k must be -1 or lie in [1, " + std::to_string(result[axis]) + "], dimension " +
                  std::to_string(axis) + " of x " + to_string(result) + ", got " +
                  std::to_string(k));
   }
@@ -247,80 +248,71 @@ std::vector<Type> infer_non_zero(const OpContext& context) {
   return one(DType::kInt32, {kUnknownDim, static_cast<std::int64_t>(context.dims("x").size())});
 }
 
-void add(OpTable& table, std::string name, std::string opset, std::vector<InputSpec> inputs,
-         InferTypes infer) {
-  table.push_back({.name = std::move(name),
-                   .opset = std::move(opset),
-                   .family = kFamily,
-                   .inputs = std::move(inputs),
-                   .infer = infer});
-}
-
 }  // namespace
 
 void add_tensor_operation_ops(OpTable& table) {
   const InputSpec movable = operand("x", kMovable);
   const InputSpec numbers = operand("x", kNumbers | kSmallInts);
-  add(table, "identity", "ios15", {movable}, like_x);
+  add(table, kFamily, "identity", "ios15", {movable}, like_x);
   InputSpec type_only = movable;
   type_only.is_type_only = true;
-  add(table, "shape", "ios15", {type_only}, infer_shape);
-  add(table, "concat", "ios15",
+  add(table, kFamily, "shape", "ios15", {type_only}, infer_shape);
+  add(table, kFamily, "concat", "ios15",
       {operand_tuple("values", kMovable, 'T'), scalar(constant("axis", kInt32Only)),
        optional_constant("interleave", kBoolOnly, false)},
       infer_concat);
-  add(table, "stack", "ios15",
+  add(table, kFamily, "stack", "ios15",
       {operand_tuple("values", kMovable, 'T'), scalar(constant("axis", kInt32Only))}, infer_stack);
-  add(table, "split", "ios15",
+  add(table, kFamily, "split", "ios15",
       {movable, scalar(optional_constant("num_splits", kInt32Only)),
        vector(optional_constant("split_sizes", kInt32Only)), scalar(constant("axis", kInt32Only))},
       infer_split);
   table.back().returns_tuple = true;
-  add(table, "tile", "ios15", {movable, vector(operand("reps", kInt32Only))}, infer_tile);
-  add(table, "pad", "ios15",
+  add(table, kFamily, "tile", "ios15", {movable, vector(operand("reps", kInt32Only))}, infer_tile);
+  add(table, kFamily, "pad", "ios15",
       {operand("x", kFloats, 'T'), vector(operand("pad", kInt32Only)),
        optional_constant("mode", kStringOnly, "constant"),
        optional_constant("constant_val", kFloats, 0.0, 'T')},
       infer_pad);
-  add(table, "fill", "ios15",
+  add(table, kFamily, "fill", "ios15",
       {vector(operand("shape", kInt32Only)), optional_constant("value", kNumbers | kBoolOnly, 0.0)},
       infer_fill);
-  add(table, "fill_like", "ios16",
+  add(table, kFamily, "fill_like", "ios16",
       {type_only, optional_constant("value", kNumbers | kBoolOnly, 0.0)}, infer_fill_like);
   table.back().inputs[0].name = "ref_tensor";
-  add(table, "range_1d", "ios15",
+  add(table, kFamily, "range_1d", "ios15",
       {scalar(operand("end", kNumbers, 'T')), scalar(operand("start", kNumbers, 'T')),
        scalar(operand("step", kNumbers, 'T'))},
       infer_range_1d);
-  add(table, "cumsum", "ios15",
+  add(table, kFamily, "cumsum", "ios15",
       {operand("x", kNumbers), optional_constant("axis", kInt32Only, 0),
        optional_constant("exclusive", kBoolOnly, false),
        optional_constant("reverse", kBoolOnly, false)},
       infer_along_axis);
-  add(table, "argsort", "ios15",
+  add(table, kFamily, "argsort", "ios15",
       {operand("x", kNumbers), optional_constant("axis", kInt32Only, -1),
        optional_constant("ascending", kBoolOnly, false)},
       infer_argsort);
-  add(table, "topk", "ios15",
+  add(table, kFamily, "topk", "ios15",
       {numbers, optional_constant("k", kExtents, 1), optional_constant("axis", kInt32Only, -1),
        optional_constant("ascending", kBoolOnly, false), optional_constant("sort", kBoolOnly, true),
        optional_constant("return_indices", kBoolOnly, true),
        optional_constant("output_indices_dtype", kStringOnly, "int32")},
       infer_topk);
   table.back().returns_tuple = true;
-  add(table, "flatten2d", "ios15", {movable, optional_constant("axis", kInt32Only, 1)},
+  add(table, kFamily, "flatten2d", "ios15", {movable, optional_constant("axis", kInt32Only, 1)},
       infer_flatten2d);
-  add(table, "band_part", "ios15",
+  add(table, kFamily, "band_part", "ios15",
       {movable, optional_constant("lower", kInt32Only, -1),
        optional_constant("upper", kInt32Only, -1)},
       like_x);
-  add(table, "one_hot", "ios15",
+  add(table, kFamily, "one_hot", "ios15",
       {operand("indices", kInt32Only), operand("one_hot_vector_size", kInt32Only),
        optional_constant("axis", kInt32Only, -1),
        optional_constant("on_value", kNumbers | kBoolOnly, 1, 'T'),
        optional_constant("off_value", kNumbers | kBoolOnly, 0, 'T')},
       infer_one_hot);
-  add(table, "non_zero", "ios15", {movable}, infer_non_zero);
+  add(table, kFamily, "non_zero", "ios15", {movable}, infer_non_zero);
 }
 
 }  // namespace pyane::mil::ops

@@ -158,44 +158,39 @@ std::vector<Type> infer_reverse_sequence(const OpContext& context) {
   return like_x(context);
 }
 
-// Blocks of `factor` x `factor` moved from channels to space, or back when `is_inverse`.
-std::vector<Type> block_moved(const OpContext& context, const char* input, bool is_inverse) {
-  require_rank(context, "x", 4, 4);
-  const std::int64_t factor = context.integer(input);
-  if (factor < 1) {
-    context.fail(std::string(input) + " must be at least 1, got " + std::to_string(factor));
+// The dimensions begins[i] to ends[i] (to the last where end_masks[i]) of each reference, one after
+// the other.
+std::vector<Type> infer_reshape_like(const OpContext& context) {
+  const auto& references = context.types("ref_tensors");
+  const std::vector<std::int64_t> begins = context.integers_of("begins");
+  const std::vector<std::int64_t> ends = context.integers_of("ends");
+  const std::vector<std::int64_t> masks = context.integers_of("end_masks");
+  if (begins.size() != references.size() || ends.size() != references.size() ||
+      masks.size() != references.size()) {
+    context.fail("begins, ends and end_masks must have one entry per reference tensor (" +
+                 std::to_string(references.size()) + "), got " + std::to_string(begins.size()) +
+                 ", " + std::to_string(ends.size()) + " and " + std::to_string(masks.size()));
   }
-  Shape result = context.dims("x");
-  const auto divide = [&](std::int64_t dim, std::int64_t by) {
-    if (dim != kUnknownDim && dim % by != 0) {
-      context.fail("x " + to_string(context.dims("x")) + " is not divisible into blocks of " +
-                   std::to_string(factor) + " (" + input + ")");
+  Shape result;
+  for (std::size_t i = 0; i < references.size(); ++i) {
+    const Shape& dims = references[i]->dims;
+    const auto rank = static_cast<std::int64_t>(dims.size());
+    const auto bound = [&](std::int64_t given) {
+      return std::clamp<std::int64_t>(given < 0 ? given + rank : given, 0, rank);
+    };
+    const std::int64_t end = masks[i] != 0 ? rank : bound(ends[i]);
+    for (std::int64_t k = bound(begins[i]); k < end; ++k) {
+      result.push_back(dims[static_cast<std::size_t>(k)]);
     }
-    return dim == kUnknownDim ? dim : dim / by;
-  };
-  if (is_inverse) {
-    result[1] = multiply(multiply(result[1], factor), factor);
-    result[2] = divide(result[2], factor);
-    result[3] = divide(result[3], factor);
-  } else {
-    result[1] = divide(result[1], factor * factor);
-    result[2] = multiply(result[2], factor);
-    result[3] = multiply(result[3], factor);
+  }
+  const std::optional<std::int64_t> have = element_count(context.dims("x"));
+  const std::optional<std::int64_t> want = element_count(result);
+  if (have && want && have != want) {
+    context.fail("x " + to_string(context.dims("x")) + " has " + std::to_string(*have) +
+                 " elements, the shape taken from ref_tensors " + to_string(result) + " has " +
+                 std::to_string(*want));
   }
   return one(context.dtype("x"), std::move(result));
-}
-
-std::vector<Type> infer_depth_to_space(const OpContext& context) {
-  return block_moved(context, "block_size", false);
-}
-std::vector<Type> infer_space_to_depth(const OpContext& context) {
-  return block_moved(context, "block_size", true);
-}
-std::vector<Type> infer_pixel_shuffle(const OpContext& context) {
-  return block_moved(context, "upscale_factor", false);
-}
-std::vector<Type> infer_pixel_unshuffle(const OpContext& context) {
-  return block_moved(context, "downscale_factor", true);
 }
 
 std::vector<Type> infer_sliding_windows(const OpContext& context) {
@@ -213,34 +208,32 @@ std::vector<Type> infer_sliding_windows(const OpContext& context) {
   return one(context.dtype("x"), std::move(result));
 }
 
-void add(OpTable& table, std::string name, std::string opset, std::vector<InputSpec> inputs,
-         InferTypes infer) {
-  table.push_back({.name = std::move(name),
-                   .opset = std::move(opset),
-                   .family = kFamily,
-                   .inputs = std::move(inputs),
-                   .infer = infer});
-}
-
 }  // namespace
 
 void add_tensor_transformation_ops(OpTable& table) {
   const InputSpec x = operand("x", kMovable);
-  add(table, "expand_dims", "ios15", {x, vector(constant("axes", kInt32Only))}, infer_expand_dims);
-  add(table, "squeeze", "ios15", {x, vector(optional_constant("axes", kInt32Only))}, infer_squeeze);
-  add(table, "reshape", "ios15", {x, vector(operand("shape", kExtents))}, infer_reshape);
-  add(table, "transpose", "ios15", {x, vector(constant("perm", kInt32Only))}, infer_transpose);
-  add(table, "slice_by_size", "ios15",
+  add(table, kFamily, "expand_dims", "ios15", {x, vector(constant("axes", kInt32Only))},
+      infer_expand_dims);
+  add(table, kFamily, "squeeze", "ios15", {x, vector(optional_constant("axes", kInt32Only))},
+      infer_squeeze);
+  add(table, kFamily, "reshape", "ios15", {x, vector(operand("shape", kExtents))}, infer_reshape);
+  add(table, kFamily, "reshape_like", "ios16",
+      {x, operand_tuple("ref_tensors", kMovable), constant_tuple("begins", kInt32Only),
+       constant_tuple("ends", kInt32Only), constant_tuple("end_masks", kBoolOnly)},
+      infer_reshape_like);
+  add(table, kFamily, "transpose", "ios15", {x, vector(constant("perm", kInt32Only))},
+      infer_transpose);
+  add(table, kFamily, "slice_by_size", "ios15",
       {x, vector(operand("begin", kExtents)), vector(operand("size", kExtents))},
       infer_slice_by_size);
-  add(table, "slice_by_index", "ios15",
+  add(table, kFamily, "slice_by_index", "ios15",
       {x, vector(operand("begin", kExtents)), vector(operand("end", kExtents)),
        vector(optional_constant("stride", kExtents)),
        vector(optional_constant("begin_mask", kBoolOnly)),
        vector(optional_constant("end_mask", kBoolOnly)),
        vector(optional_constant("squeeze_mask", kBoolOnly))},
       infer_slice_by_index);
-  add(table, "slice_update", "ios18",
+  add(table, kFamily, "slice_update", "ios18",
       {operand("x", kMovable, 'T'), operand("update", kMovable, 'T'),
        vector(operand("begin", kExtents)), vector(operand("end", kExtents)),
        vector(optional_constant("stride", kExtents)),
@@ -248,22 +241,13 @@ void add_tensor_transformation_ops(OpTable& table) {
        vector(optional_constant("end_mask", kBoolOnly)),
        vector(optional_constant("squeeze_mask", kBoolOnly))},
       infer_slice_update);
-  add(table, "reverse", "ios15", {x, vector(optional_constant("axes", kInt32Only))}, infer_reverse);
-  add(table, "reverse_sequence", "ios15",
+  add(table, kFamily, "reverse", "ios15", {x, vector(optional_constant("axes", kInt32Only))},
+      infer_reverse);
+  add(table, kFamily, "reverse_sequence", "ios15",
       {x, operand("lengths", kExtents), optional_constant("seq_axis", kInt32Only, 0),
        optional_constant("batch_axis", kInt32Only, 0)},
       infer_reverse_sequence);
-  const InputSpec image = operand("x", kFloats);
-  add(table, "depth_to_space", "ios15", {image, scalar(constant("block_size", kInt32Only))},
-      infer_depth_to_space);
-  add(table, "space_to_depth", "ios15", {image, scalar(constant("block_size", kInt32Only))},
-      infer_space_to_depth);
-  add(table, "pixel_shuffle", "ios15", {image, scalar(constant("upscale_factor", kInt32Only))},
-      infer_pixel_shuffle);
-  add(table, "pixel_unshuffle", "ios16",
-      {image, scalar(constant("downscale_factor", dtype_set({DType::kUint32, DType::kInt32})))},
-      infer_pixel_unshuffle);
-  add(table, "sliding_windows", "ios15",
+  add(table, kFamily, "sliding_windows", "ios15",
       {x, scalar(constant("axis", kInt32Only)), scalar(constant("size", kInt32Only)),
        optional_constant("stride", kInt32Only, 1)},
       infer_sliding_windows);

@@ -81,6 +81,23 @@ std::vector<SpatialWindow> spatial_windows(const OpContext& context,
   return windows;
 }
 
+SliceRange slice_range(std::int64_t n, SliceBound begin, SliceBound end, std::int64_t stride) {
+  const bool is_forward = stride > 0;
+  const auto clamp = [&](std::int64_t index) {
+    if (index < 0) index += n;
+    return is_forward ? std::clamp<std::int64_t>(index, 0, n)
+                      : std::clamp<std::int64_t>(index, -1, n - 1);
+  };
+  const std::int64_t first = begin.is_open ? (is_forward ? 0 : n - 1) : clamp(begin.index);
+  const std::int64_t last = end.is_open ? (is_forward ? n : -1) : clamp(end.index);
+  const std::int64_t span = is_forward ? last - first : first - last;
+  const std::int64_t step = is_forward ? stride : -stride;
+  return {.begin = first,
+          .count = span <= 0 ? 0 : (span - 1) / step + 1,
+          .stride = stride,
+          .is_squeezed = false};
+}
+
 std::vector<SliceRange> resolve_slice_by_index(const OpContext& context) {
   const Shape& x = context.dims("x");
   const std::size_t rank = x.size();
@@ -149,23 +166,17 @@ std::vector<SliceRange> resolve_slice_by_index(const OpContext& context) {
       }
       continue;
     }
-    if (!is_begin_known && !is_end_known) continue;
-    const auto clamp = [&](std::int64_t index) {
-      if (index < 0) index += n;
-      return is_forward ? std::clamp<std::int64_t>(index, 0, n)
-                        : std::clamp<std::int64_t>(index, -1, n - 1);
-    };
-    if (is_begin_known) {
-      range.begin = begin_mask[i] ? (is_forward ? 0 : n - 1) : clamp(begins[i]);
-    }
-    if (!is_begin_known || !is_end_known) continue;
-    const std::int64_t end = end_mask[i] ? (is_forward ? n : -1) : clamp(ends[i]);
-    const std::int64_t span = is_forward ? end - range.begin : range.begin - end;
-    const std::int64_t step = is_forward ? range.stride : -range.stride;
-    range.count = span <= 0 ? 0 : (span + step - 1) / step;
+    if (!is_begin_known) continue;
+    const SliceBound begin = {begins.empty() ? 0 : begins[i], begin_mask[i]};
+    const SliceBound end = {ends.empty() ? 0 : ends[i], end_mask[i]};
+    const SliceRange known = slice_range(n, begin, end, range.stride);
+    range.begin = known.begin;
+    if (!is_end_known) continue;
+    range.count = known.count;
     if (range.count == 0) {
       context.fail("takes no element of dimension " + std::to_string(i) + " of x " + to_string(x) +
-                   ": from " + std::to_string(range.begin) + " to " + std::to_string(end) + " by " +
+                   ": from " + std::to_string(range.begin) + " to " +
+                   (end.is_open ? "its end" : std::to_string(end.index)) + " by " +
                    std::to_string(range.stride));
     }
   }

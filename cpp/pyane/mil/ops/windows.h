@@ -43,6 +43,16 @@ struct SliceRange {
   bool is_squeezed = false;  ///< The dimension goes away; count is 1.
 };
 
+/// One end of a slice: an index, or the end of the dimension.
+struct SliceBound {
+  std::int64_t index;
+  bool is_open;
+};
+
+/// The elements of a dimension of `n` from `begin` up to `end`, which is left out, by `stride`.
+/// Python's rules: negative indices count from the end, those outside are clamped.
+SliceRange slice_range(std::int64_t n, SliceBound begin, SliceBound end, std::int64_t stride);
+
 /// One range per dimension of x, from begin, end, stride and the masks of slice_by_index (and
 /// slice_update). Python's rules, with out-of-range bounds clamped.
 std::vector<SliceRange> resolve_slice_by_index(const OpContext& context);
