@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ConfigError, Error
-from . import check, chips, convert, doctor, generate, info, plot, run, show, train
+from . import check, chips, convert, data, doctor, generate, info, plot, run, show, train
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -32,7 +32,7 @@ class _Interrupted(Exception):
     """Ctrl-C in a command. Versions of typer differ in what they make of KeyboardInterrupt."""
 
 
-def _add(command: Callable[..., None]) -> None:
+def _add(command: Callable[..., None], to: typer.Typer = app) -> None:
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> None:
         try:
@@ -40,7 +40,7 @@ def _add(command: Callable[..., None]) -> None:
         except KeyboardInterrupt:
             raise _Interrupted from None
 
-    app.command()(run)
+    to.command()(run)
 
 
 for _command in (
@@ -56,6 +56,12 @@ for _command in (
     doctor.doctor,
 ):
     _add(_command)
+
+
+_data = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+_add(data.prepare, _data)
+_add(data.download, _data)
+app.add_typer(_data, name="data", help="Corpora, and texts to token files.")
 
 
 def _version(wanted: bool) -> None:

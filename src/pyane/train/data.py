@@ -8,27 +8,38 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from .files import check_readable, read_bytes
+from .documents import END_OF_TEXT
+from .files import read_bytes
+from .token_file import TokenArray, open_token_file
 from .tokenizer_base import Tokenizer
 
-TokenArray = npt.NDArray[Any]  # uint16, or int32 for larger vocabularies
+__all__ = [
+    "Batch",
+    "Dataset",
+    "Sampler",
+    "TokenArray",
+    "data_hash",
+    "encode_documents",
+    "encode_text",
+    "open_token_file",
+    "read_text",
+    "split",
+    "split_documents",
+]
+
 Batch = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
 # Text is tokenised in memory, at some ten bytes a character. Larger corpora come as .bin files.
 _MAX_TEXT_BYTES = 1 << 30
 
 _MASK64 = (1 << 64) - 1
-
-# A line that separates documents in published corpora (TinyStories among them).
-_END_OF_TEXT = "<|endoftext|>"
 
 
 def read_text(path: Path) -> str:
@@ -54,45 +65,23 @@ def read_text(path: Path) -> str:
 
 def split_documents(text: str) -> list[str]:
     """Documents of a text: separated by `<|endoftext|>` where that occurs, else by blank lines."""
-    parts = text.split(_END_OF_TEXT) if _END_OF_TEXT in text else re.split(r"\n[ \t]*\n", text)
+    parts = text.split(END_OF_TEXT) if END_OF_TEXT in text else re.split(r"\n[ \t]*\n", text)
     return [p.strip("\n") for p in parts if p.strip()]
 
 
+def encode_documents(documents: Sequence[str], tokenizer: Tokenizer) -> list[list[int]]:
+    """Tokens of documents, each with BOS before it, or EOS behind it where the vocabulary lacks BOS."""
+    encoded = tokenizer.encode_all(documents)
+    if tokenizer.bos_id < 0 <= tokenizer.eos_id:
+        return [[*ids, tokenizer.eos_id] for ids in encoded]
+    return encoded
+
+
 def encode_text(text: str, tokenizer: Tokenizer) -> TokenArray:
-    """Tokens of a text's documents one after the other, each with BOS before it."""
+    """Tokens of a text's documents one after the other, as `encode_documents` gives them."""
     dtype = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32
-    documents = tokenizer.encode_all(split_documents(text))
+    documents = encode_documents(split_documents(text), tokenizer)
     return np.fromiter((t for ids in documents for t in ids), dtype=dtype)
-
-
-def open_token_file(path: Path, vocab_size: int) -> TokenArray:
-    """Map a llama2.c pretokenised file: uint16, little-endian, nothing else.
-
-    Raises:
-        DataError: Missing, empty, of odd size, or a token outside [0, vocab_size) (first position).
-    """
-    size = check_readable(path, "token file")
-    if size == 0:
-        msg = f"{path}: token file is empty"
-        raise DataError(msg)
-    if size % 2:
-        msg = f"{path}: token file must hold 2 bytes per token, got {size} bytes"
-        raise DataError(msg)
-    try:
-        tokens: npt.NDArray[np.uint16] = np.memmap(path, dtype="<u2", mode="r")
-    except OSError as e:
-        msg = f"{path}: token file cannot be read ({e.strerror})"
-        raise DataError(msg) from e
-    for start in range(0, len(tokens), 1 << 22):
-        bad = np.flatnonzero(tokens[start : start + (1 << 22)] >= vocab_size)
-        if len(bad):
-            at = start + int(bad[0])
-            msg = (
-                f"{path}: token {tokens[at]} at position {at} is outside [0, {vocab_size}): "
-                "the file was made with a larger vocabulary; choose another --preset or --tokenizer"
-            )
-            raise DataError(msg)
-    return tokens
 
 
 def data_hash(tokens: TokenArray) -> str:

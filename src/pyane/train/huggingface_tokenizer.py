@@ -141,6 +141,10 @@ class HuggingFaceTokenizer(Tokenizer):
         """The tokenizer.json as it was read."""
         return self._data
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For sending to other processes."""
+        return type(self), (self._data, self.file_name, self._special)
+
     def save(self, path: Path) -> None:
         """Write tokenizer.json, and what is known from tokenizer_config.json beside it."""
         super().save(path)

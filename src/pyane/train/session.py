@@ -267,7 +267,8 @@ def _open_data(
     """Tokens, the tokenizer (trained here when needed) and the data's name for messages."""
     if config.data is not None and not _is_text(config):
         limit = tokenizer.vocab_size if tokenizer else vocab_size
-        return open_token_file(Path(config.data), limit), tokenizer, config.data
+        sha256 = tokenizer.sha256 if tokenizer else None
+        return open_token_file(Path(config.data), limit, sha256), tokenizer, config.data
     if config.data is None:
         note(f"Writing {config.story_bytes / 1e6:.1f} MB of stories")
         text, source = story_text(config.story_bytes, _STORY_SEED), "built-in stories"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import abc
 import codecs
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..atomic_file import atomic_write
 from ..errors import DataError
@@ -45,6 +47,15 @@ class Tokenizer(abc.ABC):
     @abc.abstractmethod
     def serialized(self) -> bytes:
         """Contents of the tokenizer's file."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the tokenizer's file, by which prepared tokens know it."""
+        return hashlib.sha256(self.serialized()).hexdigest()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For sending to other processes."""
+        return type(self), (self.serialized(), self.file_name)
 
     def encode_all(self, texts: Sequence[str], bos: bool = True) -> list[list[int]]:
         """`encode` of every text."""
