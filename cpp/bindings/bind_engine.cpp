@@ -205,6 +205,15 @@ void bind_surface(py::module_& engine) {
   engine.def("surface_kind", &pyane::surface_kind, "What surfaces are here: iosurface or memfd.");
 }
 
+py::dict budget_facts(const pyane::Budget& budget) {
+  py::dict facts;
+  facts["compiles"] = budget.compiles;
+  facts["compile_limit"] = budget.compile_limit;
+  facts["loaded"] = budget.loaded;
+  facts["load_limit"] = budget.load_limit;
+  return facts;
+}
+
 void bind_ane(py::module_& engine) {
   engine.def(
       "create_ane",
@@ -235,16 +244,7 @@ void bind_ane(py::module_& engine) {
       },
       "What the framework says of the machine; None where it cannot be loaded.");
   engine.def(
-      "ane_budget",
-      [] {
-        const pyane::ane::Budget budget = pyane::ane::budget();
-        py::dict facts;
-        facts["compiles"] = budget.compiles;
-        facts["compile_limit"] = budget.compile_limit;
-        facts["loaded"] = budget.loaded;
-        facts["load_limit"] = budget.load_limit;
-        return facts;
-      },
+      "ane_budget", [] { return budget_facts(pyane::ane::budget()); },
       "Compilations and loaded programs of this process, and their limits.");
 }
 
@@ -288,6 +288,14 @@ void bind_engine(py::module_& m) {
   py::class_<pyane::Device, std::shared_ptr<pyane::Device>>(
       engine, "Device", "Where programs are compiled. Use pyane.device().")
       .def_property_readonly("name", &pyane::Device::name)
+      .def(
+          "budget",
+          [](const pyane::Device& device) -> py::object {
+            const auto budget = device.budget();
+            if (!budget) return py::none();
+            return budget_facts(*budget);
+          },
+          "Compilations and loaded programs of this process, and their limits; None: no limits.")
       .def("compile", &compile, py::arg("text"), py::arg("weights"), py::arg("function"),
            py::arg("source_name"),
            "Compiles MIL text, without the GIL. Returns the kernel and warnings.");

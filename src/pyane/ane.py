@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from ._core import engine as _engine
+from .device import Budget
 
 __all__ = ["Budget", "DeviceInfo", "budget", "chip_profile", "device_info", "unavailable_reason"]
 
@@ -56,27 +57,6 @@ class DeviceInfo:
         return {**asdict(self), "chip_profile": self.chip_profile}
 
 
-@dataclass(frozen=True)
-class Budget:
-    """Compilations and loaded programs of this process.
-
-    Beyond about 119 compilations and 128 loaded programs the framework starts to fail, so
-    `Device.compile` raises CompileBudgetError first.
-
-    Attributes:
-        compiles: Compilations asked of the framework so far; programs that it had kept compiled
-            do not count.
-        compile_limit: Environment variable PYANE_ANE_COMPILE_LIMIT, else 119.
-        loaded: Programs loaded now.
-        load_limit: Environment variable PYANE_ANE_LOAD_LIMIT, else 128.
-    """
-
-    compiles: int
-    compile_limit: int
-    loaded: int
-    load_limit: int
-
-
 def unavailable_reason() -> str:
     """Empty when the engine can be reached; otherwise why not and what to do."""
     return str(_engine.ane_unavailable_reason())
@@ -89,7 +69,12 @@ def device_info() -> DeviceInfo | None:
 
 
 def budget() -> Budget:
-    """What this process has used, and may use, of the engine."""
+    """What this process has used, and may use, of the engine.
+
+    Beyond about 119 compilations and 128 loaded programs the framework starts to fail. Environment
+    variables PYANE_ANE_COMPILE_LIMIT and PYANE_ANE_LOAD_LIMIT set other limits. Programs that the
+    framework has kept compiled do not count.
+    """
     return Budget(**_engine.ane_budget())
 
 

@@ -343,6 +343,23 @@ class Kernel:
         )
 
 
+@dataclass(frozen=True)
+class Budget:
+    """Compilations and loaded programs of this process on a device.
+
+    Attributes:
+        compiles: Compilations so far.
+        compile_limit: Beyond it, `Device.compile` raises CompileBudgetError.
+        loaded: Programs loaded now.
+        load_limit: Beyond it, likewise.
+    """
+
+    compiles: int
+    compile_limit: int
+    loaded: int
+    load_limit: int
+
+
 class Device:
     """Where programs are compiled: the Apple Neural Engine, or its emulator. See `device`."""
 
@@ -355,6 +372,18 @@ class Device:
     def name(self) -> str:
         """Either "ane" or "emulator"."""
         return str(self._native.name)
+
+    def budget(self) -> Budget | None:
+        """What this process has used, and may use, of the device.
+
+        None for the emulator, which compiles without end, unless the environment variable
+        PYANE_COMPILE_BUDGET names a number.
+
+        Raises:
+            Error: That variable is no positive number.
+        """
+        facts = self._native.budget()
+        return None if facts is None else Budget(**facts)
 
     def compile(
         self,

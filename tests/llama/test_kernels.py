@@ -16,6 +16,7 @@ from pyane.llama import Config
 from pyane.llama.kernels import (
     BACKWARD,
     FORWARD,
+    Interface,
     KernelDefinition,
     KernelShape,
     attention,
@@ -226,7 +227,7 @@ def make_case(kernel: KernelDefinition, shape: KernelShape, rng: np.random.Gener
 
 def evaluate(device: pyane.Device, case: Case) -> dict[str, np.ndarray]:
     """Results of the kernel as fp64."""
-    with device.compile(case.kernel.program(case.shape)) as kernel:
+    with device.compile(Interface(case.kernel, case.shape).program()) as kernel:
         for name, value in case.inputs.items():
             kernel.inputs[name][...] = value
         kernel.evaluate()
@@ -275,7 +276,7 @@ def test_kernel_agrees_with_reference(
 def test_program_has_the_named_inputs_and_outputs(name: str, device: pyane.Device) -> None:
     definition, kernel_shape = KERNELS[name], SHAPES["gqa"]
     dims = kernel_shape.tensor_shapes()
-    kernel = device.compile(definition.program(kernel_shape))
+    kernel = device.compile(Interface(definition, kernel_shape).program())
     assert list(kernel.input_specs) == sorted(definition.inputs + definition.weights)
     assert list(kernel.output_specs) == sorted(definition.outputs)
     for spec in (*kernel.input_specs.values(), *kernel.output_specs.values()):

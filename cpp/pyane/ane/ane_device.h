@@ -43,15 +43,9 @@ struct DeviceOptions {
 /// @throws ShapeError  for a quality of service outside [0, 63].
 std::shared_ptr<Device> create_device(const DeviceOptions& options = {});
 
-/// Compilations and loaded programs of this process, against what an engine bears: the framework
-/// starts to fail, for every later program too, after about 119 compilations and 128 loaded
-/// programs (docs/ane.md, constraint 35).
-struct Budget {
-  std::int64_t compiles = 0;       ///< Compilations asked of the framework so far.
-  std::int64_t compile_limit = 0;  ///< PYANE_ANE_COMPILE_LIMIT; 119 unless set.
-  std::int64_t loaded = 0;         ///< Programs loaded now.
-  std::int64_t load_limit = 0;     ///< PYANE_ANE_LOAD_LIMIT; 128 unless set.
-};
+/// Compilations asked of the framework by this process and programs it has loaded: the framework
+/// starts to fail, for every later program too, after about 119 and 128 (docs/ane.md, constraint
+/// 35). PYANE_ANE_COMPILE_LIMIT and PYANE_ANE_LOAD_LIMIT set other limits.
 Budget budget();
 
 }  // namespace pyane::ane

@@ -224,6 +224,7 @@ class AneDevice final : public Device {
  public:
   explicit AneDevice(const DeviceOptions& options) : options_(options) {}
   const std::string& name() const override { return kDeviceName; }
+  std::optional<Budget> budget() const override { return ane::budget(); }
   std::shared_ptr<Kernel> compile(const mil::Model& model, const CompileOptions& options) override {
     Compilation compilation(model, options, options_);
     // Nobody has shown that the framework compiles and loads from several threads at once.

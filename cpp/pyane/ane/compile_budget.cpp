@@ -1,32 +1,14 @@
 #include "pyane/ane/compile_budget.h"
 
-#include <charconv>
-#include <cstdlib>
-#include <string_view>
-#include <system_error>
-
+#include "pyane/base/environment.h"
 #include "pyane/base/error.h"
 
 namespace pyane::ane {
-namespace {
-
-std::int64_t limit_from_environment(const char* variable, std::int64_t otherwise) {
-  const char* text = std::getenv(variable);
-  if (text == nullptr) return otherwise;
-  const std::string_view digits(text);
-  std::int64_t limit = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), limit);
-  if (error != std::errc{} || end != digits.data() + digits.size() || limit < 1) {
-    throw Error(std::string(variable) + " must be a positive number, got '" + text + "'");
-  }
-  return limit;
-}
-
-}  // namespace
 
 CompileBudget& CompileBudget::process() {
-  static CompileBudget budget(limit_from_environment("PYANE_ANE_COMPILE_LIMIT", kCompileLimit),
-                              limit_from_environment("PYANE_ANE_LOAD_LIMIT", kLoadLimit));
+  static CompileBudget budget(
+      positive_from_environment("PYANE_ANE_COMPILE_LIMIT").value_or(kCompileLimit),
+      positive_from_environment("PYANE_ANE_LOAD_LIMIT").value_or(kLoadLimit));
   return budget;
 }
 

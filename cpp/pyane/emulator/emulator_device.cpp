@@ -1,13 +1,18 @@
 #include "pyane/emulator/emulator_device.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "pyane/base/environment.h"
 #include "pyane/base/error.h"
 #include "pyane/emulator/constant_evaluator.h"
 #include "pyane/emulator/executor.h"
@@ -20,6 +25,9 @@ namespace pyane::emulator {
 namespace {
 
 const std::string kName = "emulator";
+// The emulator compiles without end; with this it ends as the engine does, for tests and
+// rehearsals.
+constexpr const char* kBudgetVariable = "PYANE_COMPILE_BUDGET";
 
 class EmulatorRequest;
 
@@ -155,7 +163,16 @@ class EmulatorDevice final : public Device {
  public:
   const std::string& name() const override { return kName; }
 
+  std::optional<Budget> budget() const override {
+    const auto limit = positive_from_environment(kBudgetVariable);
+    if (!limit) return std::nullopt;
+    constexpr auto kNoLimit = std::numeric_limits<std::int64_t>::max();
+    return Budget{
+        .compiles = n_compiles_, .compile_limit = *limit, .loaded = 0, .load_limit = kNoLimit};
+  }
+
   std::shared_ptr<Kernel> compile(const mil::Model& model, const CompileOptions& options) override {
+    count_compile(model.source_name);
     const mil::Program program = mil::parse(model.text, model.source_name);
     const mil::Function& function = choose_function(program, options.function);
     const mil::VerifiedFunction verified =
@@ -170,6 +187,18 @@ class EmulatorDevice final : public Device {
   }
 
  private:
+  /// As the engine's framework: failed compilations count.
+  void count_compile(const std::string& source_name) {
+    const auto budget = this->budget();
+    if (budget && budget->compiles >= budget->compile_limit) {
+      throw CompileBudgetError("emulator: compile of " + source_name +
+                               ": this process has compiled " + std::to_string(budget->compiles) +
+                               " programs, all that " + kBudgetVariable + " allows");
+    }
+    ++n_compiles_;
+  }
+
+  std::atomic<std::int64_t> n_compiles_ = 0;
   std::shared_ptr<ArenaPool> arenas_ = std::make_shared<ArenaPool>();
 };
 

@@ -63,10 +63,21 @@ struct CompileOptions {
   mil::WarningSink warn;  ///< Told of wrong fields in weight files that could be done without.
 };
 
+/// What this process has asked of a device, against what the device bears.
+struct Budget {
+  std::int64_t compiles = 0;       ///< Compilations so far.
+  std::int64_t compile_limit = 0;  ///< Beyond it, compiling throws CompileBudgetError.
+  std::int64_t loaded = 0;         ///< Programs loaded now.
+  std::int64_t load_limit = 0;     ///< Beyond it, compiling throws CompileBudgetError.
+};
+
 class Device {
  public:
   virtual ~Device() = default;
   virtual const std::string& name() const = 0;  ///< "emulator", "ane"
+  /// nullopt: the device compiles as much as it is asked to.
+  /// @throws Error  when a limit in the environment is no positive number.
+  virtual std::optional<Budget> budget() const { return std::nullopt; }
   /// @throws MilSyntaxError, MilVerifyError, UnsupportedOpError, BlobError, CompileError
   virtual std::shared_ptr<Kernel> compile(const mil::Model& model,
                                           const CompileOptions& options) = 0;

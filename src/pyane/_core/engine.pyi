@@ -112,6 +112,10 @@ class Device:
     """
     Where programs are compiled. Use pyane.device().
     """
+    def budget(self) -> typing.Any:
+        """
+        Compilations and loaded programs of this process, and their limits; None: no limits.
+        """
     def compile(self, text: str, weights: dict, function: str, source_name: str) -> tuple[Kernel, list[str]]:
         """
         Compiles MIL text, without the GIL. Returns the kernel and warnings.

@@ -1,4 +1,4 @@
-"""The backward pass: six requests per layer, and the CPU's fp32 work between them."""
+"""The backward pass: the backward kernels of every layer, and the CPU's fp32 work between them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from .._core import train as cpu
 from .._core.base import float_to_half
-from .kernels import backward_kernels
-from .tensors import surfaces
+from .layer_weights import layer_weight
 
 if TYPE_CHECKING:
-    from .. import Device, Request
     from .forward import ForwardPass
-    from .layer_weights import LayerWeights
+    from .layer_kernels import LayerKernels
     from .parameters import Float32Array, Parameters
-    from .tensors import Tensor, TensorPool
+    from .step import Step
+    from .tensors import Tensor
+    from .timings import Timings
 
 # Weight: gradient of its output, its input.
 _PRODUCTS = {
@@ -27,6 +27,8 @@ _PRODUCTS = {
     "wq": ("dquery", "xnatt"),
     "wk": ("dkey", "xnatt"),
 }
+# Written by the CPU for kernels to read.
+_FROM_CPU = ("dxout", "dxmid", "dquery", "dkey")
 
 
 @dataclass(frozen=True)
@@ -38,90 +40,121 @@ class _Run:
     gradients: Parameters
     queue: cpu.WeightGradientQueue
     loss_scale: float
+    timings: Timings
+    norms_on_device: bool
+
+    def after(self, kernel_outputs: tuple[str, ...], layer: int, t: dict[str, Tensor]) -> None:
+        """The CPU's part, as soon as a kernel has written what it takes."""
+        for name in kernel_outputs:
+            if name == ("dxffn" if self.norms_on_device else "dxnffn"):
+                self._through_norm(layer, "ffn", t)
+                self.put_stream(t["dxmid"])
+                self.submit(layer, t, "wo")
+            elif name == ("dxatt" if self.norms_on_device else "dxnatt"):
+                self._through_norm(layer, "att", t)
+            elif name == "dqnorm":
+                self._through_head_norm(layer, t, "q")
+                self.submit(layer, t, "wq")
+            elif name == "dknorm":
+                self._through_head_norm(layer, t, "k")
+                self.submit(layer, t, "wk")
+            else:
+                for weight, (dy, _) in _PRODUCTS.items():
+                    if dy == name:
+                        self.submit(layer, t, weight)
 
     def put_stream(self, target: Tensor) -> None:
         """Rounds the stream's gradient to fp16, for a kernel to read."""
-        with target.surface.lock():
+        with self.timings.phase("t_elem"), target.surface.lock():
             float_to_half(self.dx, target.array)
 
-    def submit(self, layer: int, tensors: dict[str, Tensor], *names: str) -> None:
-        """Queues the gradients of weights whose factors, which it copies, are complete."""
-        for name in names:
-            dy, x = (tensors[factor] for factor in _PRODUCTS[name])
-            with dy.surface.lock(read_only=True), x.surface.lock(read_only=True):
-                self.queue.submit(
-                    self.gradients[name][layer], dy.array, x.array, scale=1.0 / self.loss_scale
-                )
+    def submit(self, layer: int, tensors: dict[str, Tensor], weight: str) -> None:
+        """Queues the gradient of a weight whose factors, which it copies, are complete."""
+        dy, x = (tensors[factor] for factor in _PRODUCTS[weight])
+        with (
+            self.timings.phase("t_cblas_wait"),
+            dy.surface.lock(read_only=True),
+            x.surface.lock(read_only=True),
+        ):
+            self.queue.submit(
+                self.gradients[weight][layer], dy.array, x.array, scale=1.0 / self.loss_scale
+            )
 
-    def through_norm(self, layer: int, name: str, dy: Tensor, x: Tensor) -> None:
-        """Adds what arrives at the stream through an RMSNorm."""
-        with dy.surface.lock(read_only=True), x.surface.lock(read_only=True):
+    def _through_norm(self, layer: int, half: str, t: dict[str, Tensor]) -> None:
+        """Adds what arrives at the stream through an RMSNorm; the device may have been there."""
+        weight = f"rms_{half}_weight"
+        if self.norms_on_device:
+            dx, dw = t[f"dx{half}"], t[f"dw{half}"]
+            with self.timings.phase("t_elem"):
+                with dx.surface.lock(read_only=True):
+                    self.dx[...] += dx.array
+                with dw.surface.lock(read_only=True):
+                    sums = dw.array[0, 0].sum(axis=0, dtype="float32")
+                self.gradients[weight][layer] += sums / self.loss_scale
+            return
+        dy, x = t[f"dxn{half}"], t["xmid" if half == "ffn" else "xin"]
+        with (
+            self.timings.phase("t_rms"),
+            dy.surface.lock(read_only=True),
+            x.surface.lock(read_only=True),
+        ):
             cpu.rmsnorm_backward(
                 self.dx,
-                self.gradients[name][layer],
+                self.gradients[weight][layer],
                 dy.array,
                 x.array,
-                self.parameters[name][layer],
+                self.parameters[weight][layer],
                 eps=self.parameters.config.norm_eps,
                 accumulate_dx=True,
                 dw_scale=1.0 / self.loss_scale,
             )
 
-    def through_head_norm(self, layer: int, tensors: dict[str, Tensor], which: str) -> None:
+    def _through_head_norm(self, layer: int, t: dict[str, Tensor], which: str) -> None:
         """Takes the gradient of queries ("q") or keys ("k") through their RMSNorm, head by head."""
-        name, result = f"rms_{which}_weight", {"q": "dquery", "k": "dkey"}[which]
-        dx, dy, x = (tensors[key] for key in (result, f"d{which}norm", f"{which}raw"))
-        head_dim, positions = self.parameters.config.head_dim, x.array.shape[3]
-        rows = (-1, head_dim, 1, positions)
+        dx, dy, x = (t[key] for key in (f"d{_LONG[which]}", f"d{which}norm", f"{which}raw"))
+        rows = (-1, self.parameters.config.head_dim, 1, x.array.shape[3])
         with (
+            self.timings.phase("t_rms"),
             dx.surface.lock(),
             dy.surface.lock(read_only=True),
             x.surface.lock(read_only=True),
         ):
             cpu.rmsnorm_backward(
                 dx.array.reshape(rows),
-                self.gradients[name][layer],
+                layer_weight(self.gradients, f"rms{which}", layer),
                 dy.array.reshape(rows),
                 x.array.reshape(rows),
-                self.parameters[name][layer],
+                layer_weight(self.parameters, f"rms{which}", layer),
                 eps=self.parameters.config.norm_eps,
                 dw_scale=1.0 / self.loss_scale,
             )
 
 
+_LONG = {"q": "query", "k": "key"}
+
+
 class BackwardPass:
-    """Layers compiled and bound for the backward pass of one ForwardPass that keeps its taps.
+    """Layers bound for the backward pass of one ForwardPass that keeps its taps.
 
     The gradient of the residual stream stays fp32 on the CPU. It, and all that is derived from it,
     is multiplied by the loss scale; only what is added to the weights' gradients is not.
     """
 
-    def __init__(
-        self, device: Device, pool: TensorPool, weights: LayerWeights, forward: ForwardPass
-    ) -> None:
-        """Compiles and binds."""
-        shape = forward.shape
-        definitions = backward_kernels(shape.config)
-        self.kernels = {
-            kernel.name: device.compile(kernel.program(shape)) for kernel in definitions
-        }
+    def __init__(self, kernels: LayerKernels, forward: ForwardPass) -> None:
+        """Makes and binds the gradients."""
         # Used by one layer after the other: the queue copies what it needs.
-        used = {name for kernel in definitions for name in (*kernel.inputs, *kernel.outputs)}
-        scratch = pool.new_set(shape, sorted(name for name in used if name.startswith("d")))
-        self._layers: list[dict[str, Tensor]] = []
-        self._requests: list[dict[str, Request]] = []
-        for layer, taps in enumerate(forward.layers):
-            tensors = taps | scratch
-            self._layers.append(tensors)
-            self._requests.append(
-                {
-                    kernel.name: self.kernels[kernel.name].bind(
-                        surfaces(tensors | weights.layers[layer], kernel.inputs + kernel.weights),
-                        surfaces(tensors, kernel.outputs),
-                    )
-                    for kernel in definitions
-                }
-            )
+        scratch: dict[str, Tensor] = {}
+        for kernel in kernels.definitions.backward:
+            scratch |= kernels.new_outputs(kernel)
+        for name in _FROM_CPU:
+            if name not in scratch:
+                scratch[name] = kernels.new_tensor(name)
+        self._norms_on_device = "dxffn" in scratch
+        self._layers = [taps | scratch for taps in forward.layers]
+        self._steps: list[list[Step]] = [
+            [kernels.step(kernel, layer, tensors) for kernel in kernels.definitions.backward]
+            for layer, tensors in enumerate(self._layers)
+        ]
 
     def run(
         self,
@@ -130,6 +163,7 @@ class BackwardPass:
         gradients: Parameters,
         queue: cpu.WeightGradientQueue,
         loss_scale: float,
+        timings: Timings,
     ) -> None:
         """Takes the gradient of the residual stream from the last layer's end to the embedding.
 
@@ -139,32 +173,16 @@ class BackwardPass:
             gradients: Added to. The matrices' are complete after `queue.wait()`.
             queue: Where the matrices' gradients are computed meanwhile.
             loss_scale: What `dx` is multiplied by.
-        """
-        run = _Run(dx, parameters, gradients, queue, loss_scale)
-        for layer in reversed(range(len(self._layers))):
-            tensors, requests = self._layers[layer], self._requests[layer]
+            timings: Added to.
 
+        Raises:
+            EvaluateError: The device failed.
+        """
+        run = _Run(dx, parameters, gradients, queue, loss_scale, timings, self._norms_on_device)
+        for layer in reversed(range(len(self._layers))):
+            tensors = self._layers[layer]
             run.put_stream(tensors["dxout"])
             run.submit(layer, tensors, "w2")
-            requests["ffnBwdW2t"].evaluate()
-            run.submit(layer, tensors, "w1", "w3")
-            requests["ffnBwdW13t"].evaluate()
-            run.through_norm(layer, "rms_ffn_weight", tensors["dxnffn"], tensors["xmid"])
-
-            run.put_stream(tensors["dxmid"])
-            run.submit(layer, tensors, "wo")
-            requests["wotBwd"].evaluate()
-            requests["sdpaBwd1"].evaluate()
-            run.submit(layer, tensors, "wv")
-            requests["sdpaBwd2"].evaluate()
-            if parameters.config.qk_norm:
-                run.through_head_norm(layer, tensors, "q")
-                run.through_head_norm(layer, tensors, "k")
-            run.submit(layer, tensors, "wq", "wk")
-            requests["qkvBwd"].evaluate()
-            run.through_norm(layer, "rms_att_weight", tensors["dxnatt"], tensors["xin"])
-
-    def close(self) -> None:
-        """Unloads the kernels."""
-        for kernel in self.kernels.values():
-            kernel.unload()
+            for step in self._steps[layer]:
+                step.run(timings)
+                run.after(step.kernel.outputs, layer, tensors)

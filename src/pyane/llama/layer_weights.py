@@ -1,17 +1,19 @@
-"""The layers' weights where the device reads them: fp16, one surface per matrix and layer."""
+"""The layers' weights as the device takes them: fp16."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .._core.base import float_to_half
-from .kernels import backward_kernels, forward_kernels
 
 if TYPE_CHECKING:
-    from .config import Config
+    from collections.abc import Iterable
+
     from .kernels import KernelShape
     from .parameters import Float32Array, Parameters
-    from .tensors import Tensor, TensorPool
+    from .tensors import Float16Array, Tensor, TensorPool
 
 # Kernels' names for the weights that are not called the same in llama2.c.
 _LLAMA2C_NAMES = {
@@ -22,30 +24,56 @@ _LLAMA2C_NAMES = {
 }
 
 
-def weight_names(config: Config) -> tuple[str, ...]:
-    """Kernels' names for a layer's weights."""
-    kernels = forward_kernels(config) + backward_kernels(config)
-    return tuple(sorted({name for kernel in kernels for name in kernel.weights}))
-
-
 def layer_weight(parameters: Parameters, name: str, layer: int) -> Float32Array:
     """A layer's weight by its name in the kernels."""
     weight: Float32Array = parameters[_LLAMA2C_NAMES.get(name, name)][layer]
     return weight
 
 
-class LayerWeights:
-    """Read by all kernels of a model, forward and backward, of any batch and length."""
+def half_weight(parameters: Parameters, name: str, layer: int, shape: KernelShape) -> Float16Array:
+    """A layer's weight in the kernels' shape, rounded to fp16, half to even.
 
-    def __init__(self, pool: TensorPool, shape: KernelShape) -> None:
+    Beyond fp16's range it becomes infinity: see Model.loss.
+    """
+    value = np.empty(shape.tensor_shapes()[name], np.float16)
+    _round(parameters, name, layer, value)
+    return value
+
+
+def _round(parameters: Parameters, name: str, layer: int, target: Float16Array) -> None:
+    if name != "wcls":
+        float_to_half(layer_weight(parameters, name, layer).reshape(target.shape), target)
+        return
+    # The classifier's parts are its "layers"; the last is filled up with rows of zeros.
+    n_rows = target.shape[2]
+    rows = parameters.classifier[layer * n_rows : (layer + 1) * n_rows]
+    target[0, 0, len(rows) :] = 0
+    float_to_half(rows, target[0, 0, : len(rows)])
+
+
+class LayerWeights:
+    """A surface per matrix and layer, read by kernels of any batch and length."""
+
+    def __init__(
+        self, pool: TensorPool, shape: KernelShape, names: Iterable[str], n_layers: int
+    ) -> None:
+        """Zeros.
+
+        Args:
+            pool: Source of the surfaces.
+            shape: Sizes.
+            names: Kernels' names of the weights.
+            n_layers: Layers.
+        """
+        shapes = shape.tensor_shapes()
+        self._names = sorted(set(names))
         self.layers: list[dict[str, Tensor]] = [
-            pool.new_set(shape, weight_names(shape.config)) for _ in range(shape.config.n_layers)
+            {name: pool.new(shapes[name]) for name in self._names} for _ in range(n_layers)
         ]
 
     def upload(self, parameters: Parameters) -> None:
-        """Rounds to fp16, half to even. Beyond fp16's range becomes infinity: see Model.loss."""
+        """Rounds as `half_weight`."""
         for layer, tensors in enumerate(self.layers):
             for name, tensor in tensors.items():
-                source = layer_weight(parameters, name, layer)
                 with tensor.surface.lock():
-                    float_to_half(source.reshape(tensor.array.shape), tensor.array)
+                    _round(parameters, name, layer, tensor.array)

@@ -11,13 +11,13 @@ import numpy.typing as npt
 from .. import device as default_device
 from .._core import train as cpu
 from .._core.train import WeightGradientQueue
-from ..errors import ShapeError
-from .backward import BackwardPass
-from .forward import ForwardPass
-from .kernels import KernelShape
-from .layer_weights import LayerWeights
+from ..errors import CompileBudgetError, ShapeError
+from .flops import training_flops
+from .inference import Inference
+from .options import PipelineOptions
 from .output import Output
-from .tensors import TensorPool
+from .timings import Timings
+from .training_pass import TrainingPass
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,16 +35,13 @@ if TYPE_CHECKING:
 DEFAULT_LOSS_SCALE = 2.0**14
 
 
-# Prompts shorter than this share one set of inference kernels; longer ones the next power of two.
-_SHORTEST_BUCKET = 32
-
-
 class Model:
     """The layers run on the device in fp16; embedding, last norm, classifier and loss in fp32.
 
-    Kernels are compiled when first needed: three for `loss`, six more for `loss_and_gradients`, and
-    three for each power of two of positions that `logits` or `next_token_logits` meets. Not
-    thread-safe: the activations are the model's own.
+    Kernels are compiled when first needed: nine for `loss` and `loss_and_gradients` (in the static
+    pipeline 5 L + 1, those 5 L again after every `upload_weights`), and three for each power of two
+    of positions that `logits` or `next_token_logits` meets. Not thread-safe: the activations are the
+    model's own.
 
     Attributes:
         config: Sizes.
@@ -52,6 +49,7 @@ class Model:
         device: Where the layers run.
         batch: Sequences B of a training micro-batch.
         seq_len: Positions S of a training sequence.
+        options: How the layers are put on the device.
         overflowed: The last `loss_and_gradients` left fp16's range (or met a NaN): what it added
             to `gradients` is of no use, and `loss_scale` should be halved.
     """
@@ -64,8 +62,9 @@ class Model:
         *,
         batch: int = 1,
         seq_len: int | None = None,
+        options: PipelineOptions | None = None,
     ) -> None:
-        """Takes surfaces for the layers' weights and uploads them.
+        """Compiles nothing yet. The weights are uploaded at first use at the latest.
 
         Args:
             config: Sizes.
@@ -73,6 +72,8 @@ class Model:
             device: Where to run the layers; None takes `pyane.device()`.
             batch: Sequences of a training micro-batch.
             seq_len: Positions of a training sequence; None takes `config.seq_len`.
+            options: How the layers are put on the device; None: the dynamic pipeline, a surface
+                for every tensor. `create_model` chooses by the device's chip.
 
         Raises:
             ShapeError: `parameters` belong to another config, `batch` or `seq_len` is not positive,
@@ -93,18 +94,15 @@ class Model:
         self.device = default_device() if device is None else device
         self.batch = batch
         self.seq_len = seq_len
+        self.options = options or PipelineOptions()
         self.overflowed = False
-        self._training_shape = KernelShape(config, batch, seq_len)
-        longest = KernelShape(config, 1, config.seq_len)
-        self._pool = TensorPool([self._training_shape, longest])
-        self._weights = LayerWeights(self._pool, longest)
-        self._weights.upload(parameters)
+        self._timings = Timings()
         self._queue: WeightGradientQueue | None = None
-        self._forward: ForwardPass | None = None
-        self._backward: BackwardPass | None = None
-        self._output: Output | None = None
         self._gradients: Parameters | None = None
-        self._buckets: dict[int, ForwardPass] = {}
+        self._inference: Inference | None = None
+        self._training = TrainingPass(
+            self.device, parameters, batch, seq_len, self.options, self._timings
+        )
 
     @property
     def gradients(self) -> Parameters:
@@ -117,9 +115,62 @@ class Model:
         """Sets all gradients to zero."""
         self.gradients.flat.fill(0.0)
 
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds per phase of the last `loss_and_gradients` and what came after it.
+
+        t_ane: evaluating; t_io: copies from and to the device's surfaces; t_cls: classifier and loss
+        on the CPU; t_elem: embedding, conversions; t_rms: RMSNorm on the CPU; t_cblas_wait: handing
+        over and waiting for weight gradients, most of which are computed meanwhile; t_compile:
+        compiling in `upload_weights`.
+        """
+        return self._timings.as_dict()
+
+    @property
+    def n_compiles(self) -> int:
+        """Programs compiled so far."""
+        inference = 0 if self._inference is None else self._inference.n_compiles
+        return self._training.n_compiles + inference
+
+    @property
+    def kernels_per_step(self) -> int:
+        """Evaluations of one forward and backward pass; 72 for 12 layers in the static pipeline."""
+        return self._training.n_steps
+
+    @property
+    def flops_per_step(self) -> tuple[int, int]:
+        """Floating-point operations of `loss_and_gradients`: on the device, and altogether.
+
+        Matrix products only, a multiply-add counts two; formulas in flops.py.
+        """
+        on_ane = self.options.cls == "ane"
+        flops = training_flops(self.config, self.batch, self.seq_len, cls_on_ane=on_ane)
+        return flops.ane, flops.total
+
     def upload_weights(self) -> None:
-        """Rounds the layers' weights to fp16 and puts them where the device reads them."""
-        self._weights.upload(self.parameters)
+        """Rounds the weights to fp16 and gives them to the device.
+
+        In the static pipeline that means compiling.
+
+        Raises:
+            CompileBudgetError: More programs than this process may still compile. Nothing has been
+                changed: save, and go on in a new process.
+            CompileError: The device refuses a kernel.
+        """
+        needed = self._training.n_compiles_needed
+        budget = self.device.budget() if needed else None
+        if budget is not None and needed > budget.compile_limit - budget.compiles:
+            msg = (
+                f"the static pipeline must compile {needed} programs for new weights, but of "
+                f"{budget.compile_limit} that this process may compile {budget.compiles} are used "
+                "up; save and go on in a new process, or take the dynamic pipeline"
+            )
+            raise CompileBudgetError(msg)
+        phase = "t_compile" if needed else "t_io"
+        with self._timings.phase(phase):
+            self._training.upload()
+        if self._inference is not None:
+            self._inference.upload()
 
     def logits(self, tokens: npt.ArrayLike) -> Float32Array:
         """Logits of every position.
@@ -137,7 +188,7 @@ class Model:
         """
         ids = self._check_tokens(tokens, "logits: tokens", 2, self.config.seq_len)
         result = np.empty((*ids.shape, self.config.vocab_size), np.float32)
-        output = Output(self.parameters, 1, ids.shape[1])
+        output = Output(self.parameters, 1, ids.shape[1], Timings())
         for row, sequence in zip(result, ids, strict=True):
             row[...] = output.forward(self._infer(sequence))[0]
         return result
@@ -154,7 +205,7 @@ class Model:
         """
         ids = self._check_tokens(tokens, "next_token_logits: tokens", 1, self.config.seq_len)
         last = np.ascontiguousarray(self._infer(ids)[:, :, :, -1:])
-        logits: Float32Array = Output(self.parameters, 1, 1).forward(last)[0, 0]
+        logits: Float32Array = Output(self.parameters, 1, 1, Timings()).forward(last)[0, 0]
         return logits
 
     def loss(self, tokens: npt.ArrayLike, targets: npt.ArrayLike) -> float:
@@ -172,11 +223,11 @@ class Model:
             EvaluateError: The device failed.
         """
         ids, wanted = self._check_batch("loss", tokens, targets)
-        forward, output = self._training_forward()
-        result = forward.result
-        forward.run(self.parameters["token_embedding_table"], ids)
+        training = self._ready()
+        result = training.forward.result
+        training.forward.run(self.parameters["token_embedding_table"], ids, self._timings)
         with result.surface.lock(read_only=True):
-            return output.loss(result.array, wanted)
+            return training.output.loss(result.array, wanted)
 
     def loss_and_gradients(
         self,
@@ -202,34 +253,35 @@ class Model:
             msg = f"loss_and_gradients: loss_scale must be positive and finite, got {loss_scale}"
             raise ShapeError(msg)
         ids, wanted = self._check_batch("loss_and_gradients", tokens, targets)
-        forward, output = self._training_forward()
-        if self._backward is None:
-            self._backward = BackwardPass(self.device, self._pool, self._weights, forward)
+        training, timings = self._ready(), self._timings
+        timings.reset()
         if self._queue is None:
             self._queue = WeightGradientQueue()
-        queue, result = self._queue, forward.result
+        queue, result = self._queue, training.forward.result
         try:
-            forward.run(self.parameters["token_embedding_table"], ids)
+            training.forward.run(self.parameters["token_embedding_table"], ids, timings)
             with result.surface.lock(read_only=True):
-                loss, dx = output.loss_and_gradients(
+                loss, dx = training.output.loss_and_gradients(
                     result.array, wanted, self.gradients, queue, loss_scale
                 )
-            self._backward.run(dx, self.parameters, self.gradients, queue, loss_scale)
+            training.backward.run(dx, self.parameters, self.gradients, queue, loss_scale, timings)
         except BaseException:
             queue.cancel()  # nothing may write to the gradients once this call is over
             raise
-        queue.wait()
+        with timings.phase("t_cblas_wait"):
+            queue.wait()
         embedding = self.gradients["token_embedding_table"]
-        cpu.embedding_backward(embedding, dx, ids, scale=1.0 / loss_scale)
+        with timings.phase("t_elem"):
+            cpu.embedding_backward(embedding, dx, ids, scale=1.0 / loss_scale)
         # What overflows anywhere in the layers reaches the stream, and stays in its fp32 sums.
         self.overflowed = cpu.has_nonfinite(dx) or not math.isfinite(loss)
         return loss
 
     def close(self) -> None:
         """Unloads the kernels; the model cannot be used afterwards. Idempotent."""
-        for part in (self._forward, self._backward, *self._buckets.values()):
-            if part is not None:
-                part.close()
+        self._training.close()
+        if self._inference is not None:
+            self._inference.close()
 
     def __enter__(self) -> Self:
         return self
@@ -242,30 +294,18 @@ class Model:
     ) -> None:
         self.close()
 
-    def _training_forward(self) -> tuple[ForwardPass, Output]:
-        if self._forward is None or self._output is None:
-            self._forward = ForwardPass(
-                self.device, self._pool, self._weights, self._training_shape, keep_taps=True
-            )
-            self._output = Output(self.parameters, self.batch, self.seq_len)
-        return self._forward, self._output
+    def _ready(self) -> TrainingPass:
+        if not self._training.is_uploaded:
+            self.upload_weights()
+        return self._training
 
     def _infer(self, ids: npt.NDArray[np.int32]) -> Float16Array:
-        """Residual stream [1, C, 1, S] after the layers, for ids [S]."""
-        n = len(ids)
-        length = min(max(_SHORTEST_BUCKET, 1 << (n - 1).bit_length()), self.config.seq_len)
-        if length not in self._buckets:
-            shape = KernelShape(self.config, 1, length)
-            self._buckets[length] = ForwardPass(
-                self.device, self._pool, self._weights, shape, keep_taps=False
-            )
-        # What comes after the prompt does not matter: attention looks back only.
-        padded = np.zeros((1, length), np.int32)
-        padded[0, :n] = ids
-        forward = self._buckets[length]
-        forward.run(self.parameters["token_embedding_table"], padded)
-        with forward.result.surface.lock(read_only=True):
-            return np.ascontiguousarray(forward.result.array[:, :, :, :n])
+        if self._inference is None:
+            shared = self._training.layer_weights
+            if shared is not None:
+                self._ready()
+            self._inference = Inference(self.device, self.parameters, shared)
+        return self._inference.run(ids, self._timings)
 
     def _check_tokens(
         self, tokens: npt.ArrayLike, name: str, n_dims: int, longest: int

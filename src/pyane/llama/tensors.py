@@ -14,17 +14,27 @@ from .. import Surface
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .kernels import KernelShape
+    from .kernels.packing import OutputPacking
 
 Float16Array: TypeAlias = npt.NDArray[np.float16]
+_ITEM_BYTES = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """A surface and the fp16 view of it. The CPU takes `surface.lock()` around using `array`."""
+    """A surface, or part of one, and the fp16 view of it.
+
+    The CPU takes `surface.lock()` around using `array`, which is C-contiguous.
+
+    Attributes:
+        surface: The memory.
+        array: The tensor.
+        is_part: Other tensors share the surface, so it cannot be bound as this one.
+    """
 
     surface: Surface
     array: Float16Array
+    is_part: bool = False
 
 
 class TensorPool:
@@ -35,23 +45,26 @@ class TensorPool:
     that is never touched costs nothing on Linux; on macOS the unused ends are the price.
     """
 
-    def __init__(self, shapes: Iterable[KernelShape]) -> None:
-        """Sized for every tensor of kernels of these shapes."""
-        self.n_bytes = max(
-            math.prod(dims) * np.dtype(np.float16).itemsize
-            for shape in shapes
-            for dims in shape.tensor_shapes().values()
-        )
+    def __init__(self, shapes: Iterable[tuple[int, ...]]) -> None:
+        """Sized for the largest tensor of these shapes."""
+        self.n_bytes = max(math.prod(shape) * _ITEM_BYTES for shape in shapes)
 
     def new(self, shape: tuple[int, ...]) -> Tensor:
         """A tensor of zeros."""
         surface = Surface(self.n_bytes)
         return Tensor(surface, surface.array(shape, np.float16))
 
-    def new_set(self, shape: KernelShape, names: Iterable[str]) -> dict[str, Tensor]:
-        """The named tensors of a kernel shape, zeros."""
-        shapes = shape.tensor_shapes()
-        return {name: self.new(shapes[name]) for name in names}
+    def new_parts(self, packing: OutputPacking) -> dict[str, Tensor]:
+        """The tensors of a kernel that writes all of them to one surface."""
+        surface = Surface(self.n_bytes)
+        return {
+            name: Tensor(
+                surface,
+                surface.array(shape, np.float16, offset=packing.starts[name] * _ITEM_BYTES),
+                is_part=True,
+            )
+            for name, shape in packing.shapes.items()
+        }
 
 
 def surfaces(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Surface]:

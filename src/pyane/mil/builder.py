@@ -22,7 +22,8 @@ from .constants import Constant, ConstantError, make_constant, natural_dtype
 from .types import ElementType, TensorSpec
 from .var import Var
 
-DEFAULT_WEIGHT_FILE = "@model_path/weights/weight.bin"
+WEIGHT_FOLDER = "@model_path/weights/"
+DEFAULT_WEIGHT_FILE = WEIGHT_FOLDER + "weight.bin"
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_@]*")
 
@@ -60,7 +61,10 @@ def current_builder(op: str) -> Builder:
 class Builder:
     """One program under construction: its text, names and weight files."""
 
-    def __init__(self, function_name: str, inputs: Mapping[str, TensorSpec]) -> None:
+    def __init__(
+        self, function_name: str, inputs: Mapping[str, TensorSpec], *, separate_blobs: bool = False
+    ) -> None:
+        self._separate_blobs = separate_blobs
         self._function_name = _checked_identifier(function_name, "function name")
         self._names: set[str] = set()
         self._counters: dict[str, int] = {}
@@ -116,7 +120,10 @@ class Builder:
         given = self._numbered(stem) if name is None else self._claim(name, "name", "const")
         spec = TensorSpec(constant.dtype, constant.shape)
         if constant.is_large or path is not None:
-            path = DEFAULT_WEIGHT_FILE if path is None else path
+            if path is None:
+                path = (
+                    WEIGHT_FOLDER + f"{given}.bin" if self._separate_blobs else DEFAULT_WEIGHT_FILE
+                )
             writer = self._blobs.setdefault(path, _mil.BlobWriter())
             literal = _mil.Literal.blob(spec.type, path, writer.add(constant.array, constant.dtype))
         else:
@@ -267,6 +274,8 @@ def build(
     function: Callable[..., Var | Sequence[Var]],
     inputs: Mapping[str, TensorSpec],
     name: str = "main",
+    *,
+    separate_blobs: bool = False,
 ) -> Program:
     """Runs `function` with a `Var` for each input and returns the program it built.
 
@@ -275,6 +284,8 @@ def build(
             an output has the name of its value, set with `name=` where it was computed.
         inputs: Types by name, e.g. {"x": mil.fp16[1, 64, 1, 256]}.
         name: Of the MIL function.
+        separate_blobs: Give every large constant a weight file of its own, named after it: M1 is
+            reported to refuse programs that read several from one file.
 
     Returns:
         The program, with its weight files in `.weights`.
@@ -282,7 +293,7 @@ def build(
     Raises:
         MilVerifyError: Whatever is wrong with an operation, raised where it is called.
     """
-    builder = Builder(name, inputs)
+    builder = Builder(name, inputs, separate_blobs=separate_blobs)
     with builder.active():
         result = function(**builder.inputs)
     outputs: list[object] = list(result) if isinstance(result, list | tuple) else [result]

@@ -10,16 +10,17 @@ from . import building_blocks as blocks
 if TYPE_CHECKING:
     from ...mil import Var
     from .definition import KernelShape
+    from .matrices import Matrix
 
 
 def sdpa_forward(
     shape: KernelShape,
     *,
     rmsatt: Var,
-    wk: Var,
-    wo: Var,
-    wq: Var,
-    wv: Var,
+    wk: Matrix,
+    wo: Matrix,
+    wq: Matrix,
+    wv: Matrix,
     xin: Var,
     rmsk: Var | None = None,
     rmsq: Var | None = None,
@@ -54,7 +55,7 @@ def sdpa_forward(
     return (attn, key, probs, query, value, xmid, xnatt, *raw)
 
 
-def wot_backward(_shape: KernelShape, *, dxmid: Var, wo: Var) -> tuple[Var, ...]:
+def wot_backward(_shape: KernelShape, *, dxmid: Var, wo: Matrix) -> tuple[Var, ...]:
     """`dattn` = Wo^T dxmid."""
     return (blocks.linear_transposed(wo, dxmid, name="dattn"),)
 
@@ -109,9 +110,9 @@ def qkv_backward(
     dkey: Var,
     dquery: Var,
     dvalue: Var,
-    wk: Var,
-    wq: Var,
-    wv: Var,
+    wk: Matrix,
+    wq: Matrix,
+    wv: Matrix,
 ) -> tuple[Var, ...]:
     """`dxnatt` = Wq^T dquery + Wk^T dkey + Wv^T dvalue."""
     by_key_and_value = mil.add(

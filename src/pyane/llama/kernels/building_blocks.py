@@ -13,11 +13,13 @@ import numpy as np
 
 from ... import mil
 from ..checkpoint import rope_tables
+from .matrices import ConstantMatrix, TransposedMatrix
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ...mil import Var
+    from .matrices import Matrix
 
 # Added to the scores of later positions before softmax. Finite, because the engine computes
 # inf - inf = 0 (docs/numerics.md), and far below any score: exp(-1e4) is 0 in fp16 even when a row's
@@ -33,28 +35,31 @@ def dims(x: Var) -> tuple[int, ...]:
     return tuple(dim for dim in x.shape if dim is not None)
 
 
-def linear(weight: Var, x: Var, *, name: str | None = None) -> Var:
+def linear(weight: Matrix, x: Var, *, name: str | None = None) -> Var:
     """W x at every position: weight [1, 1, O, I], x [B, I, 1, S] -> [B, O, 1, S]."""
     return _matrix_product(weight, x, transpose=False, name=name)
 
 
-def linear_transposed(weight: Var, x: Var, *, name: str | None = None) -> Var:
+def linear_transposed(weight: Matrix, x: Var, *, name: str | None = None) -> Var:
     """W^T x, the backward pass of `linear`, with the same weight: [B, O, 1, S] -> [B, I, 1, S]."""
     return _matrix_product(weight, x, transpose=True, name=name)
 
 
-def _matrix_product(weight: Var, x: Var, *, transpose: bool, name: str | None) -> Var:
+def _matrix_product(weight: Matrix, x: Var, *, transpose: bool, name: str | None) -> Var:
+    if isinstance(weight, ConstantMatrix):
+        return weight.product(x, transpose=transpose, name=name)
+    if isinstance(weight, TransposedMatrix):
+        weight, transpose = weight.value, not transpose
     batch, channels, _, positions = dims(x)
     columns = mil.reshape(x=x, shape=[batch, 1, channels, positions])
     y = mil.matmul(x=weight, y=columns, transpose_x=transpose, transpose_y=False)
     return mil.reshape(x=y, shape=[batch, dims(y)[2], 1, positions], name=name)
 
 
-def rmsnorm(x: Var, weight: Var, eps: float, *, name: str | None = None) -> Var:
-    """weight_c x_c / sqrt(mean_k x_k^2 + eps): x [B, C, 1, S], weight [1, 1, 1, C].
+def inverse_root_mean_square(x: Var, eps: float) -> tuple[Var, Var]:
+    """1 / sqrt(mean_c (x_c / p)^2 + eps / p^2) and p, the largest |x_c|: [B, 1, 1, S] each.
 
-    Divides by the largest magnitude of each position first, which changes nothing but the range:
-    x^2 alone would overflow fp16 from |x| = 256 on, without a trace in the result but zeros.
+    Their quotient is 1 / sqrt(mean_c x_c^2 + eps), without squares that leave fp16's range.
     """
     magnitude = mil.maximum(x=x, y=mil.mul(x=x, y=np.float16(-1.0)))
     peak = mil.maximum(
@@ -67,6 +72,16 @@ def rmsnorm(x: Var, weight: Var, eps: float, *, name: str | None = None) -> Var:
     inverse = mil.pow(
         x=mil.add(x=mean_square, y=mil.mul(x=root_eps, y=root_eps)), y=np.float16(-0.5)
     )
+    return inverse, peak
+
+
+def rmsnorm(x: Var, weight: Var, eps: float, *, name: str | None = None) -> Var:
+    """weight_c x_c / sqrt(mean_k x_k^2 + eps): x [B, C, 1, S], weight [1, 1, 1, C].
+
+    Divides by the largest magnitude of each position first, which changes nothing but the range:
+    x^2 alone would overflow fp16 from |x| = 256 on, without a trace in the result but zeros.
+    """
+    inverse, peak = inverse_root_mean_square(x, eps)
     # The weight travels as a row: a tensor of width 1 is what the engine handles worst.
     column = mil.reshape(x=weight, shape=[1, dims(weight)[3], 1, 1])
     return mil.mul(x=mil.mul(x=x, y=mil.real_div(x=inverse, y=peak)), y=column, name=name)

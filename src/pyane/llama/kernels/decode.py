@@ -16,7 +16,8 @@ import numpy as np
 
 from ... import mil
 from . import building_blocks as blocks
-from .definition import KernelShape, forward_kernels
+from .definition import KernelShape
+from .layer import forward_kernels
 
 if TYPE_CHECKING:
     from ...mil import Program, Var

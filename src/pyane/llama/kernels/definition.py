@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from ... import mil
-from . import attention, feed_forward
 from .building_blocks import split_heads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...mil import Program, Var
+    from ...mil import Var
     from ..config import Config
 
 
@@ -25,11 +23,13 @@ class KernelShape:
         config: The model's sizes.
         batch: Sequences B.
         positions: Positions S.
+        classifier_rows: Rows V' of the classifier that one program takes, where the device has it.
     """
 
     config: Config
     batch: int
     positions: int
+    classifier_rows: int = 1
 
     @property
     def query_factor(self) -> float:
@@ -55,6 +55,7 @@ class KernelShape:
         query = self.activation(config.q_dim)
         keys = self.activation(config.kv_dim)
         hidden = self.activation(config.hidden_dim)
+        norm_gradient = (1, 1, self.batch, config.dim)
         group = config.n_heads // config.n_kv_heads
         scores = (self.batch * config.n_kv_heads, group, self.positions, self.positions)
         norm = (1, 1, 1, config.dim)
@@ -70,11 +71,16 @@ class KernelShape:
             "w1": (1, 1, config.hidden_dim, config.dim),
             "w2": (1, 1, config.dim, config.hidden_dim),
             "w3": (1, 1, config.hidden_dim, config.dim),
+            "wcls": (1, 1, self.classifier_rows, config.dim),
+            "logits": (self.batch, 1, self.positions, self.classifier_rows),
+            "dlogits": (self.batch, 1, self.positions, self.classifier_rows),
             "probs": scores,
             "dscores": scores,
         }
         shapes |= dict.fromkeys(("xin", "xnatt", "xmid", "xnffn", "xout"), stream)
         shapes |= dict.fromkeys(("dxnatt", "dxmid", "dxnffn", "dxout"), stream)
+        shapes |= dict.fromkeys(("dxatt", "dxffn", "xncls", "dxncls"), stream)
+        shapes |= dict.fromkeys(("dwatt", "dwffn"), norm_gradient)
         shapes |= dict.fromkeys(("query", "qraw", "attn", "dquery", "dqnorm", "dattn"), query)
         shapes |= dict.fromkeys(("key", "kraw", "value", "dkey", "dknorm", "dvalue"), keys)
         shapes |= dict.fromkeys(("h1", "h3", "hgate", "dh1", "dh3"), hidden)
@@ -83,11 +89,12 @@ class KernelShape:
 
 @dataclass(frozen=True)
 class KernelDefinition:
-    """One of the nine programs of a layer.
+    """One of the programs of a layer. How its tensors enter and leave: interface.py.
 
     Attributes:
         name: As in upstream's benchmark report.
-        body: Builds the results from a KernelShape and the inputs by name.
+        body: Builds the results, in the order of `outputs`, from a KernelShape and the inputs by
+            name.
         inputs: Names of the activations it reads.
         weights: Names of the weights it reads.
         outputs: Names of what it writes.
@@ -99,104 +106,35 @@ class KernelDefinition:
     weights: tuple[str, ...]
     outputs: tuple[str, ...]
 
-    def program(self, shape: KernelShape) -> Program:
-        """The kernel with weights as inputs, in MIL."""
-        shapes = shape.tensor_shapes()
-        specs = {name: mil.fp16[shapes[name]] for name in sorted(self.inputs + self.weights)}
 
-        def build(**inputs: Var) -> tuple[Var, ...] | Var:
-            results = self.body(shape, **inputs)
-            return results if len(results) > 1 else results[0]
+def fuse(
+    name: str, kernels: tuple[KernelDefinition, ...], outputs: tuple[str, ...]
+) -> KernelDefinition:
+    """One program of several kernels, each reading what those before it computed.
 
-        return mil.build(build, specs)
+    The same operations on the same numbers: results are the same bits as of the kernels by
+    themselves, since every intermediate result is fp16 on the device anyway.
 
+    Args:
+        name: Of the new kernel.
+        kernels: In their order.
+        outputs: Results that leave the program, of those of all kernels.
+    """
+    made = [name for kernel in kernels for name in kernel.outputs]
+    inputs = dict.fromkeys(name for kernel in kernels for name in kernel.inputs)
+    weights = dict.fromkeys(name for kernel in kernels for name in kernel.weights)
 
-FORWARD = (
-    KernelDefinition(
-        name="sdpaFwd",
-        body=attention.sdpa_forward,
-        inputs=("xin",),
-        weights=("rmsatt", "wk", "wo", "wq", "wv"),
-        outputs=("attn", "key", "probs", "query", "value", "xmid", "xnatt"),
-    ),
-    KernelDefinition(
-        name="ffnW13",
-        body=feed_forward.ffn_w13,
-        inputs=("xmid",),
-        weights=("rmsffn", "w1", "w3"),
-        outputs=("h1", "h3", "hgate", "xnffn"),
-    ),
-    KernelDefinition(
-        name="ffnW2",
-        body=feed_forward.ffn_w2,
-        inputs=("hgate", "xmid"),
-        weights=("w2",),
-        outputs=("xout",),
-    ),
-)
-BACKWARD = (
-    KernelDefinition(
-        name="ffnBwdW2t",
-        body=feed_forward.ffn_backward_w2t,
-        inputs=("dxout", "h1", "h3"),
-        weights=("w2",),
-        outputs=("dh1", "dh3"),
-    ),
-    KernelDefinition(
-        name="ffnBwdW13t",
-        body=feed_forward.ffn_backward_w13t,
-        inputs=("dh1", "dh3"),
-        weights=("w1", "w3"),
-        outputs=("dxnffn",),
-    ),
-    KernelDefinition(
-        name="wotBwd",
-        body=attention.wot_backward,
-        inputs=("dxmid",),
-        weights=("wo",),
-        outputs=("dattn",),
-    ),
-    KernelDefinition(
-        name="sdpaBwd1",
-        body=attention.sdpa_backward1,
-        inputs=("attn", "dattn", "probs", "value"),
-        weights=(),
-        outputs=("dscores", "dvalue"),
-    ),
-    KernelDefinition(
-        name="sdpaBwd2",
-        body=attention.sdpa_backward2,
-        inputs=("dscores", "key", "query"),
-        weights=(),
-        outputs=("dkey", "dquery"),
-    ),
-    KernelDefinition(
-        name="qkvBwd",
-        body=attention.qkv_backward,
-        inputs=("dkey", "dquery", "dvalue"),
-        weights=("wk", "wq", "wv"),
-        outputs=("dxnatt",),
-    ),
-)
+    def body(shape: KernelShape, **values: Any) -> tuple[Var, ...]:
+        for kernel in kernels:
+            given = {key: values[key] for key in kernel.inputs + kernel.weights}
+            results = kernel.body(shape, **given)
+            values |= dict(zip(kernel.outputs, results, strict=True))
+        return tuple(values[key] for key in outputs)
 
-
-def forward_kernels(config: Config) -> tuple[KernelDefinition, ...]:
-    """The forward kernels of a layer in their order."""
-    sdpa, *rest = FORWARD
-    if config.qk_norm:
-        sdpa = replace(
-            sdpa,
-            weights=(*sdpa.weights, "rmsk", "rmsq"),
-            outputs=(*sdpa.outputs, "kraw", "qraw"),
-        )
-    return (sdpa, *rest)
-
-
-def backward_kernels(config: Config) -> tuple[KernelDefinition, ...]:
-    """The backward kernels of a layer in their order."""
-    if not config.qk_norm:
-        return BACKWARD
-    return tuple(
-        replace(kernel, outputs=("dknorm", "dqnorm")) if kernel.name == "sdpaBwd2" else kernel
-        for kernel in BACKWARD
+    return KernelDefinition(
+        name=name,
+        body=body,
+        inputs=tuple(key for key in inputs if key not in made),
+        weights=tuple(sorted(weights)),
+        outputs=outputs,
     )

@@ -12,9 +12,12 @@ from . import building_blocks as blocks
 if TYPE_CHECKING:
     from ...mil import Var
     from .definition import KernelShape
+    from .matrices import Matrix
 
 
-def ffn_w13(shape: KernelShape, *, rmsffn: Var, w1: Var, w3: Var, xmid: Var) -> tuple[Var, ...]:
+def ffn_w13(
+    shape: KernelShape, *, rmsffn: Var, w1: Matrix, w3: Matrix, xmid: Var
+) -> tuple[Var, ...]:
     """`hgate` = silu(h1) h3 with h1 = W1 xnffn, h3 = W3 xnffn, xnffn = rmsnorm(xmid)."""
     xnffn = blocks.rmsnorm(xmid, rmsffn, shape.config.norm_eps, name="xnffn")
     h1 = blocks.linear(w1, xnffn, name="h1")
@@ -22,7 +25,7 @@ def ffn_w13(shape: KernelShape, *, rmsffn: Var, w1: Var, w3: Var, xmid: Var) -> 
     return h1, h3, mil.mul(x=mil.silu(x=h1), y=h3, name="hgate"), xnffn
 
 
-def ffn_w2(_shape: KernelShape, *, hgate: Var, w2: Var, xmid: Var) -> tuple[Var, ...]:
+def ffn_w2(_shape: KernelShape, *, hgate: Var, w2: Matrix, xmid: Var) -> tuple[Var, ...]:
     """`xout` = xmid + W2 hgate."""
     return (mil.add(x=xmid, y=blocks.linear(w2, hgate), name="xout"),)
 
@@ -33,7 +36,7 @@ def ffn_backward_w2t(
     dxout: Var,
     h1: Var,
     h3: Var,
-    w2: Var,
+    w2: Matrix,
 ) -> tuple[Var, ...]:
     """dh1, dh3 from dhgate = W2^T dxout.
 
@@ -54,8 +57,8 @@ def ffn_backward_w13t(
     *,
     dh1: Var,
     dh3: Var,
-    w1: Var,
-    w3: Var,
+    w1: Matrix,
+    w3: Matrix,
 ) -> tuple[Var, ...]:
     """`dxnffn` = W1^T dh1 + W3^T dh3."""
     return (
