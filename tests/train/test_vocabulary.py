@@ -10,8 +10,9 @@ import pytest
 
 from pyane import llama, train
 from pyane.errors import CheckpointError, ShapeError
+from pyane.train.generate import generate
 from pyane.train.state import load_state
-from pyane.train.vocabulary import Vocabulary, occurring
+from pyane.train.vocabulary import Vocabulary, occurring, read_vocabulary, write_vocabulary
 
 WHOLE = llama.Config(
     dim=16, hidden_dim=24, n_layers=2, n_heads=2, n_kv_heads=1, vocab_size=97, seq_len=16
@@ -99,6 +100,45 @@ def test_losses_are_those_of_a_softmax_over_the_occurring_tokens(
     # Same embeddings, same layers: the same fp16 stream, bit for bit. What is left is the fp32
     # classifier (16 products) and softmax (7 terms) against their fp64 selves: a few ulp of 2.
     assert actual == pytest.approx(expected, abs=40 * np.finfo(np.float32).eps)
+
+
+def test_list_of_tokens_is_kept(tmp_path: Path) -> None:
+    assert read_vocabulary(tmp_path, 97) is None
+    write_vocabulary(tmp_path, Vocabulary(IDS, WHOLE))
+    np.testing.assert_array_equal(read_vocabulary(tmp_path, 97), IDS)
+    with pytest.raises(CheckpointError, match="must list tokens of 512, got 7 of 97"):
+        read_vocabulary(tmp_path, 512)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", "{}", '{"vocab_size": 97}', '{"vocab_size": 97, "tokens": []}',
+        '{"vocab_size": 97, "tokens": [97]}', '{"vocab_size": 97, "tokens": [-1]}',
+        '{"vocab_size": 97, "tokens": [[1], [2]]}', '{"vocab_size": 97, "tokens": ["x"]}',
+        '{"vocab_size": 97, "tokens": [[1], [2, 3]]}', '{"vocab_size": "x", "tokens": [1]}',
+        '{"vocab_size": 97, "tokens": [1e400]}', "[" * 100_000, "\udcff",
+    ],
+)  # fmt: skip
+def test_damaged_lists_of_tokens(tmp_path: Path, text: str) -> None:
+    (tmp_path / "vocabulary.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(CheckpointError, match=r"vocabulary\.json: "):
+        read_vocabulary(tmp_path, 97)
+
+
+def test_generation_keeps_to_the_tokens_that_take_part(token_file: Path, tmp_path: Path) -> None:
+    session = start(token_file, tmp_path / "run", steps=1)
+    session.trainer.train()
+    session.close()
+    config, parameters, _ = train.load_model(tmp_path / "run")
+    allowed = read_vocabulary(tmp_path / "run", 512)
+    with llama.Model(config, parameters) as model:
+        args = {"context": 16, "temperature": 1.0, "seed": 1}
+        # After one step all tokens are about equally likely.
+        ids = list(generate(model, [100], 30, allowed=allowed, **args))
+        assert set(ids) <= set(range(100, 300, 5))
+        assert len(set(ids)) > 5
+        assert not set(generate(model, [100], 30, **args)) <= set(range(100, 300, 5))
 
 
 SMALL: dict[str, Any] = {

@@ -84,6 +84,7 @@ def generate(
     from .. import llama
     from ..train.generate import generate as generate_tokens
     from ..train.sampling import Sampling
+    from ..train.vocabulary import read_vocabulary
 
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     text = _prompt(prompt, prompt_file)
@@ -91,6 +92,7 @@ def generate(
         pyane.set_num_threads(threads)
     on = pyane.device(device)
     config, parameters, vocabulary = _open(source, tokenizer)
+    allowed = read_vocabulary(source if source.is_dir() else source.parent, config.vocab_size)
     ids = vocabulary.encode(text)
     if not ids:
         ids = [max(vocabulary.eos_id, 0)]
@@ -112,6 +114,7 @@ def generate(
                     **{**dataclasses.asdict(sampling), "seed": seed + i},
                     stop=frozenset({vocabulary.bos_id, vocabulary.eos_id}),
                     vocab_size=vocabulary.vocab_size,
+                    allowed=allowed,
                 )
             )
             if tokens:

@@ -192,7 +192,7 @@ def _list_files(session: Session) -> None:
         run.model.name: "weights, llama2.c format",
         run.best.name: "weights with the lowest held-out loss",
         run.state.name: "training state, for --resume",
-        run.vocabulary.name: "tokens that take part",
+        "vocabulary.json": "tokens that take part",
         "tokenizer.model": "tokenizer",
         "tokenizer.bin": "tokenizer",
     }

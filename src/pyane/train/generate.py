@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ def generate(
     seed: int = 0,
     stop: frozenset[int] = frozenset(),
     vocab_size: int | None = None,
+    allowed: npt.NDArray[np.integer[Any]] | None = None,
 ) -> Iterator[int]:
     """Tokens that continue `prompt`, one at a time.
 
@@ -47,6 +48,8 @@ def generate(
         seed: See `Sampling`.
         stop: Tokens that end the text; not part of what is generated.
         vocab_size: Tokens that the tokenizer knows, where the model has some more; None: all.
+        allowed: [K] ids that may be generated, where a model was trained on some only (see
+            `pyane.train.vocabulary`); None: all.
 
     Raises:
         ConfigError: An argument is out of range.
@@ -62,7 +65,8 @@ def generate(
         msg = f"generate: context must be at least 1, got {context}"
         raise ConfigError(msg)
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-    return _generate(model, list(prompt), max_tokens, context, Sampler(sampling), stop, vocab_size)
+    choices = slice(vocab_size) if allowed is None else allowed
+    return _generate(model, list(prompt), max_tokens, context, Sampler(sampling), stop, choices)
 
 
 def _generate(
@@ -72,14 +76,16 @@ def _generate(
     context: int,
     sampler: Sampler,
     stop: frozenset[int],
-    vocab_size: int | None,
+    choices: slice | npt.NDArray[np.integer[Any]],
 ) -> Iterator[int]:
     start = max(0, len(tokens) - context)
     for _ in range(max_tokens):
         if len(tokens) - start > context:
             start = len(tokens) - (context + 1) // 2
         logits = model.next_token_logits(np.asarray(tokens[start:], np.int32))
-        token = sampler.choose(logits[:vocab_size])
+        token = sampler.choose(logits[choices])
+        if not isinstance(choices, slice):
+            token = int(choices[token])
         if token in stop:
             return
         tokens.append(token)

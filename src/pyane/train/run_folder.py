@@ -128,11 +128,6 @@ class RunFolder:
         return self.path / "best.bin"
 
     @property
-    def vocabulary(self) -> Path:
-        """The tokens that take part, when the vocabulary is compacted, JSON."""
-        return self.path / "vocabulary.json"
-
-    @property
     def loss_plot(self) -> Path:
         """Loss over steps as a picture."""
         return self.path / "loss.png"
@@ -144,14 +139,6 @@ class RunFolder:
             CheckpointError: It could not be written.
         """
         _write_json(self.config, json.dumps(config, indent=2))
-
-    def write_vocabulary(self, vocab_size: int, ids: list[int]) -> None:
-        """Write vocabulary.json: the ids, of `vocab_size` tokens, that take part.
-
-        Raises:
-            CheckpointError: It could not be written.
-        """
-        _write_json(self.vocabulary, json.dumps({"vocab_size": vocab_size, "tokens": ids}))
 
     def _remove_leftovers(self) -> None:
         """What `atomic_write` was writing when a trainer was killed. Ours alone: we hold the lock."""

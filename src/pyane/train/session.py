@@ -21,7 +21,7 @@ from .state import TrainingState, load_state
 from .stories import story_text
 from .tokenizer import Tokenizer, check_vocabulary, load_tokenizer, train_tokenizer
 from .trainer import Trainer
-from .vocabulary import Vocabulary, occurring
+from .vocabulary import Vocabulary, occurring, write_vocabulary
 
 # The built-in stories are the same for every --seed, so that held-out losses can be compared.
 _STORY_SEED = 0
@@ -106,7 +106,7 @@ def start(config: TrainConfig, run_dir: Path | None = None, note: Note = lambda 
         if tokenizer is not None:
             _save_tokenizer(run, tokenizer)
         if vocabulary is not None:
-            run.write_vocabulary(vocabulary.whole.vocab_size, vocabulary.ids.tolist())
+            write_vocabulary(run.path, vocabulary)
         _write_config(run, config, parameters.config, dataset, device)
         trainer = Trainer(config, model, dataset, run, vocabulary=vocabulary)
     except BaseException:

@@ -8,20 +8,28 @@ the order of their ids, and the model is built for as many.
 It is exact: training sees the same losses and gradients as the whole model would if its softmax ran
 over the tokens that occur. It is reversible: `Vocabulary.expand` gives the whole model, with the
 trained rows in their places and every other row as training found it.
+
+Those other rows were never told that their tokens do not occur: a new model would generate them. So
+a run folder keeps a list of the tokens that take part, and `pyane generate` chooses among these.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from ..atomic_file import atomic_write
 from ..errors import CheckpointError, ShapeError
 from ..llama import Config, Parameters
 from .data import TokenArray
 
+FILE_NAME: Final = "vocabulary.json"
 _TABLES = ("token_embedding_table", "wcls")  # the weights with a row for every token
 
 
@@ -119,3 +127,40 @@ def occurring(tokens: TokenArray, also: Iterable[int] = ()) -> list[int]:
     for start in range(0, len(tokens), 1 << 22):
         found[tokens[start : start + (1 << 22)]] = True
     return sorted({*np.flatnonzero(found).tolist(), *(i for i in also if i >= 0)})
+
+
+def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
+    """Write vocabulary.json: the ids that take part.
+
+    Raises:
+        CheckpointError: It could not be written.
+    """
+    path = folder / FILE_NAME
+    content = {"vocab_size": vocabulary.whole.vocab_size, "tokens": vocabulary.ids.tolist()}
+    try:
+        with atomic_write(path) as file:
+            file.write(json.dumps(content).encode() + b"\n")
+    except OSError as e:
+        msg = f"{path}: could not be written ({e.strerror or e})"
+        raise CheckpointError(msg) from e
+
+
+def read_vocabulary(folder: Path, vocab_size: int) -> npt.NDArray[np.int64] | None:
+    """The ids [K] that took part in training the weights in a folder; None when all did.
+
+    Raises:
+        CheckpointError: The list is damaged, or of another model.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+        n, ids = int(content["vocab_size"]), np.array(content["tokens"], np.int64)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as e:
+        msg = f"{path}: list of tokens cannot be read ({e!r})"
+        raise CheckpointError(msg) from e
+    if n != vocab_size or ids.ndim != 1 or not len(ids) or ids.min() < 0 or ids.max() >= n:
+        msg = f"{path}: must list tokens of {vocab_size}, got {ids.size} of {n}"
+        raise CheckpointError(msg)
+    return ids
