@@ -32,9 +32,15 @@ CONFIG = Config(
 )
 
 
-@pytest.fixture(params=[True, False], ids=["tied", "untied"])
+QWEN3 = dataclasses.replace(CONFIG, head_dim=6, qk_norm=True)
+
+
+@pytest.fixture(
+    params=[CONFIG, dataclasses.replace(CONFIG, tied_classifier=False), QWEN3],
+    ids=["tied", "untied", "qwen3"],
+)
 def config(request: pytest.FixtureRequest) -> Config:
-    return dataclasses.replace(CONFIG, tied_classifier=request.param)
+    return request.param
 
 
 def random_parameters(config: Config, rng: np.random.Generator) -> Parameters:
@@ -69,6 +75,58 @@ def test_round_trip_is_bit_exact(config: Config, rng: np.random.Generator, tmp_p
         "model.safetensors",
     ]
     assert [p.name for p in tmp_path.iterdir()] == ["hf"]
+
+
+def test_a_single_file_holds_its_sizes(
+    config: Config, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    parameters = random_parameters(config, rng)
+    path = tmp_path / "best.safetensors"
+    for _ in range(2):  # the second time in place of the first
+        checkpoint.write(path, config, parameters)
+    read_config, read = checkpoint.read(path)
+    assert read_config == config
+    assert read.flat.tobytes() == parameters.flat.tobytes()
+    assert [p.name for p in tmp_path.iterdir()] == ["best.safetensors"]
+    # In a run folder, whose config.json is another thing.
+    path.rename(tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"train": {}}')
+    assert checkpoint.read(tmp_path)[0] == config
+
+    header, data = split_file(tmp_path / "model.safetensors")
+    for text, message in [
+        ("{", r"metadata pyane\.config: must be JSON"),
+        ('{"model_type": "gpt2"}', r"metadata pyane\.config: model_type must be one of"),
+        (3, "__metadata__ must be an object of strings"),
+        ("\ud800", r"metadata pyane\.config: must be JSON"),
+    ]:
+        header["__metadata__"]["pyane.config"] = text
+        join_file(tmp_path / "model.safetensors", header, data)
+        with pytest.raises(CheckpointError, match=message):
+            checkpoint.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "suffix"),
+    [
+        ({"norm_eps": 1e-5, "rope_theta": 10000.0}, ".bin"),
+        ({"norm_eps": 1e-6, "rope_theta": 10000.0}, ".safetensors"),
+        ({"norm_eps": 1e-5, "rope_theta": 5e5}, ".safetensors"),
+        ({"norm_eps": 1e-5, "rope_theta": 10000.0, "qk_norm": True}, ".safetensors"),
+        ({"norm_eps": 1e-5, "rope_theta": 10000.0, "head_dim": 6}, ".safetensors"),
+    ],
+)
+def test_the_file_that_can_hold_a_model(
+    changes: dict[str, Any], suffix: str, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(CONFIG, **changes)
+    assert checkpoint.suffix(config) == suffix
+    path = tmp_path / f"model{suffix}"
+    checkpoint.write(path, config, random_parameters(config, rng))
+    assert checkpoint.read(path)[0] == config
+    if suffix != ".bin":
+        with pytest.raises(CheckpointError, match=r"llama2\.c's format has no field for"):
+            checkpoint.write(tmp_path / "a.bin", config, Parameters(config))
 
 
 def test_from_llama2c_and_back_is_bit_exact(rng: np.random.Generator, tmp_path: Path) -> None:
@@ -129,6 +187,15 @@ def test_bfloat16_as_torch_rounds(rng: np.random.Generator, tmp_path: Path) -> N
     read = read_huggingface(tmp_path / "hf")[1]
     expected = torch.from_numpy(parameters.flat).bfloat16().float().numpy()
     assert read.flat.tobytes() == expected.tobytes()
+
+
+def test_norms_of_heads_are_permuted_too(rng: np.random.Generator, tmp_path: Path) -> None:
+    parameters = random_parameters(QWEN3, rng)
+    write_huggingface(tmp_path / "hf", QWEN3, parameters)
+    header, data = split_file(tmp_path / "hf/model.safetensors")
+    begin, end = header["model.layers.1.self_attn.q_norm.weight"]["data_offsets"]
+    stored = np.frombuffer(data[begin:end], "<f4")
+    assert np.array_equal(stored, parameters["rms_q_weight"][1][[0, 2, 4, 1, 3, 5]])
 
 
 def test_what_does_not_fit_is_refused(rng: np.random.Generator, tmp_path: Path) -> None:
@@ -345,7 +412,8 @@ def test_folders_without_a_model(tmp_path: Path) -> None:
         checkpoint.read(tmp_path)
     with pytest.raises(CheckpointError, match=r"absent: checkpoint cannot be read \(No such file"):
         checkpoint.read(tmp_path / "absent")
-    (tmp_path / "model.safetensors").write_bytes(b"")
+    write_huggingface(tmp_path / "hf", CONFIG, Parameters(CONFIG))
+    (tmp_path / "hf/model.safetensors").rename(tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"config\.json: checkpoint cannot be read"):
         checkpoint.read(tmp_path)
 

@@ -40,16 +40,25 @@ def random_parameters(config: Config, rng: np.random.Generator) -> Parameters:
     return Parameters(config, values.astype(np.float32))
 
 
-@pytest.mark.parametrize("tied", [True, False])
+VARIANTS: dict[str, dict[str, Any]] = {
+    "tied": {},
+    "untied": {"tied_classifier": False},
+    "wide_heads": {"head_dim": 10},
+    "qwen3": {"head_dim": 8, "qk_norm": True},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
 def test_written_by_us(
-    tied: bool, libraries: tuple[Any, Any], rng: np.random.Generator, tmp_path: Path
+    name: str, libraries: tuple[Any, Any], rng: np.random.Generator, tmp_path: Path
 ) -> None:
     transformers, torch = libraries
-    config = dataclasses.replace(CONFIG, tied_classifier=tied, rope_theta=3e4, norm_eps=1e-6)
+    config = dataclasses.replace(CONFIG, rope_theta=3e4, norm_eps=1e-6, **VARIANTS[name])
     parameters = random_parameters(config, rng)
     checkpoint.write(tmp_path / "hf", config, parameters)
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf").eval()
-    assert type(model).__name__ == "LlamaForCausalLM"
+    kind = "Qwen3ForCausalLM" if config.qk_norm else "LlamaForCausalLM"
+    assert type(model).__name__ == kind
     assert_same(model(torch.from_numpy(TOKENS)).logits, reference_logits(config, parameters))
 
 
@@ -78,3 +87,31 @@ def test_written_by_transformers(
     # The weights as stored, sums in fp32.
     wide = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf", dtype=torch.float32)
     assert_same(wide(torch.from_numpy(TOKENS)).logits, reference_logits(config, parameters))
+
+
+def test_qwen3_written_by_transformers(
+    libraries: tuple[Any, Any], rng: np.random.Generator, tmp_path: Path
+) -> None:
+    transformers, torch = libraries
+    torch.manual_seed(int(rng.integers(1 << 31)))
+    settings = transformers.Qwen3Config(
+        hidden_size=24,
+        intermediate_size=40,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        head_dim=8,
+        vocab_size=29,
+        max_position_embeddings=32,
+        initializer_range=0.4,
+        tie_word_embeddings=True,
+    )
+    model = transformers.Qwen3ForCausalLM(settings).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith("norm.weight"):  # ones would hide a misplaced one
+                weight.uniform_(0.5, 1.5)
+    model.save_pretrained(tmp_path / "hf")
+    config, parameters = checkpoint.read(tmp_path / "hf")
+    assert (config.qk_norm, config.head_dim, config.tied_classifier) == (True, 8, True)
+    assert_same(model(torch.from_numpy(TOKENS)).logits, reference_logits(config, parameters))

@@ -189,7 +189,7 @@ def _list_files(session: Session) -> None:
         run.metrics.name: "loss and more, per step",
         run.timing.name: "times, per step",
         run.loss_plot.name: "loss curve",
-        run.model.name: "weights, llama2.c format",
+        run.model.name: "weights",
         run.best.name: "weights with the lowest held-out loss",
         run.state.name: "training state, for --resume",
         "vocabulary.json": "tokens that take part",

@@ -6,8 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError, ConfigError
-from .huggingface import is_huggingface, read_huggingface, write_huggingface
-from .llama2c import read_llama2c, rope_tables, write_llama2c
+from .huggingface import (
+    is_huggingface,
+    read_huggingface,
+    read_safetensors,
+    write_huggingface,
+    write_safetensors_model,
+)
+from .llama2c import read_llama2c, rope_tables, what_llama2c_lacks, write_llama2c
 
 if TYPE_CHECKING:
     import os
@@ -20,6 +26,7 @@ __all__ = [
     "read_huggingface",
     "read_llama2c",
     "rope_tables",
+    "suffix",
     "write",
     "write_huggingface",
     "write_llama2c",
@@ -31,7 +38,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Config, Parameters]:
 
     Args:
         path: A llama2.c file; a folder with model.safetensors (or its index) and config.json, or that
-            file in it; a run folder of `pyane train`, whose model.bin is read.
+            file in it; a file that `write` made; a run folder of `pyane train`, whose model.bin or
+            model.safetensors is read.
 
     Raises:
         CheckpointError: It does not exist, cannot be read, or is none of these.
@@ -48,8 +56,10 @@ def read(path: str | os.PathLike[str]) -> tuple[Config, Parameters]:
                 "folder), got neither"
             )
             raise CheckpointError(msg)
-        if path.name in ("model.safetensors", "model.safetensors.index.json"):
+        if path.name == "model.safetensors.index.json":
             return read_huggingface(path.parent)
+        if path.suffix == ".safetensors":
+            return read_safetensors(path)
         return read_llama2c(path)
     except OSError as error:
         msg = f"{error.filename or path}: checkpoint cannot be read ({error.strerror or error})"
@@ -59,19 +69,25 @@ def read(path: str | os.PathLike[str]) -> tuple[Config, Parameters]:
 def write(
     path: str | os.PathLike[str], config: Config, parameters: Parameters, dtype: str = "float32"
 ) -> None:
-    """Writes a model: a llama2.c file when the name ends in `.bin`, else a Hugging Face folder.
+    """Writes a model as what the name says.
+
+    `.bin` is a llama2.c file, `.safetensors` a single file of that kind with the sizes in it, anything
+    else a Hugging Face folder.
 
     Args:
         path: Where. A file is replaced; a folder must be new or empty.
         config: Sizes.
         parameters: Weights.
-        dtype: What a folder's weights are rounded to: "float32", "float16" or "bfloat16".
+        dtype: What the weights of the latter two are rounded to: "float32", "float16" or "bfloat16".
 
     Raises:
         ConfigError: `dtype` is unknown, or not float32 for a llama2.c file.
         ShapeError: `parameters` belong to another config.
         CheckpointError: The format cannot hold the model, or writing failed; nothing was replaced.
     """
+    if Path(path).suffix == ".safetensors":
+        write_safetensors_model(path, config, parameters, dtype)
+        return
     if Path(path).suffix != ".bin":
         write_huggingface(path, config, parameters, dtype)
         return
@@ -79,3 +95,8 @@ def write(
         msg = f"--dtype must be float32 for a llama2.c file ({path}), got {dtype}"
         raise ConfigError(msg)
     write_llama2c(path, config, parameters)
+
+
+def suffix(config: Config) -> str:
+    """Of the single file that can hold a model: `.bin` where llama2.c's format can, else `.safetensors`."""
+    return ".safetensors" if what_llama2c_lacks(config) else ".bin"

@@ -20,8 +20,8 @@ import numpy as np
 
 from ..atomic_file import atomic_write
 from ..errors import CheckpointError, ConfigError, ShapeError
-from .config_json import config_to_huggingface, read_config
-from .json_file import read_json
+from .config_json import config_from_json, config_to_huggingface, read_config
+from .json_file import parse_json, read_json
 from .parameters import Parameters
 from .safetensors_file import DTYPES, SafetensorsFile, write_safetensors
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+_CONFIG_KEY = "pyane.config"
 _TOP = {
     "token_embedding_table": "model.embed_tokens.weight",
     "rms_final_weight": "model.norm.weight",
@@ -70,8 +71,34 @@ def read_huggingface(folder: str | os.PathLike[str]) -> tuple[Config, Parameters
         OSError: A file cannot be read.
     """
     folder = Path(folder)
-    config = read_config(folder / "config.json")
     files = _open_files(folder)
+    single = files.get(_TOP["rms_final_weight"])
+    if single is not None and _CONFIG_KEY in single.metadata:
+        return read_safetensors(single.path)
+    return _read(folder, read_config(folder / "config.json"), files)
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> tuple[Config, Parameters]:
+    """Reads a single file of `write_safetensors_model`, or one with config.json beside it.
+
+    Raises:
+        CheckpointError: As `read_huggingface`.
+        OSError: A file cannot be read.
+    """
+    path = Path(path)
+    file = SafetensorsFile(path)
+    text = file.metadata.get(_CONFIG_KEY)
+    if text is None:
+        config = read_config(path.parent / "config.json")
+    else:
+        where = f"{path}: metadata {_CONFIG_KEY}"
+        config = config_from_json(parse_json(text.encode(errors="replace"), where), where)
+    return _read(path, config, dict.fromkeys(file.entries, file))
+
+
+def _read(
+    folder: Path, config: Config, files: Mapping[str, SafetensorsFile]
+) -> tuple[Config, Parameters]:
     _check_names(folder, config, files)
     parameters = Parameters(config)
     for name, (weight, view) in _tensors(config, parameters).items():
@@ -102,12 +129,7 @@ def write_huggingface(
             folder could not be written.
     """
     folder = Path(os.path.realpath(folder))
-    if dtype not in DTYPES:
-        msg = f"--dtype must be one of {', '.join(DTYPES)}, got {dtype}"
-        raise ConfigError(msg)
-    if parameters.config.parameter_shapes != config.parameter_shapes:
-        msg = f"write_huggingface: parameters must be of {config}, got those of {parameters.config}"
-        raise ShapeError(msg)
+    _check_model("write_huggingface", config, parameters, dtype)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         msg = f"{folder}: must be new or an empty folder, so that nothing is overwritten"
         raise CheckpointError(msg)
@@ -116,16 +138,52 @@ def write_huggingface(
         temporary.mkdir()
         with atomic_write(temporary / "config.json") as file:
             file.write(json.dumps(config_to_huggingface(config, dtype), indent=2).encode() + b"\n")
-        tensors = _tensors(config, parameters)
-        shapes = {name: view.shape for name, (_, view) in tensors.items()}
-        with atomic_write(temporary / _SINGLE) as file:
-            write_safetensors(file, shapes, _values(config, tensors), dtype)
+        _write(temporary / _SINGLE, config, parameters, dtype, {})
         temporary.rename(folder)
     except OSError as error:
         msg = f"{folder}: could not be written: {error.strerror or error}"
         raise CheckpointError(msg) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_safetensors_model(
+    path: str | os.PathLike[str], config: Config, parameters: Parameters, dtype: str = "float32"
+) -> None:
+    """Writes a single file with the weights, and the sizes in its metadata, replacing `path` whole.
+
+    The weights are as in a folder of `write_huggingface`; only the sizes are where others do not look.
+
+    Raises:
+        ConfigError: An unknown `dtype`.
+        ShapeError: `parameters` belong to another config.
+        CheckpointError: A weight does not fit into `dtype`, or writing failed; the old file is untouched.
+    """
+    _check_model("write_safetensors_model", config, parameters, dtype)
+    sizes = json.dumps(config_to_huggingface(config, dtype))
+    try:
+        _write(Path(path), config, parameters, dtype, {_CONFIG_KEY: sizes})
+    except OSError as error:
+        msg = f"{path}: could not be written: {error.strerror or error}"
+        raise CheckpointError(msg) from error
+
+
+def _check_model(where: str, config: Config, parameters: Parameters, dtype: str) -> None:
+    if dtype not in DTYPES:
+        msg = f"--dtype must be one of {', '.join(DTYPES)}, got {dtype}"
+        raise ConfigError(msg)
+    if parameters.config.parameter_shapes != config.parameter_shapes:
+        msg = f"{where}: parameters must be of {config}, got those of {parameters.config}"
+        raise ShapeError(msg)
+
+
+def _write(
+    path: Path, config: Config, parameters: Parameters, dtype: str, metadata: Mapping[str, str]
+) -> None:
+    tensors = _tensors(config, parameters)
+    shapes = {name: view.shape for name, (_, view) in tensors.items()}
+    with atomic_write(path) as file:
+        write_safetensors(file, shapes, _values(config, tensors), dtype, metadata)
 
 
 def _tensors(config: Config, parameters: Parameters) -> dict[str, tuple[str, Float32Array]]:

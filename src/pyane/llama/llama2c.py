@@ -100,18 +100,9 @@ def write_llama2c(path: str | os.PathLike[str], config: Config, parameters: Para
     if parameters.config.parameter_shapes != config.parameter_shapes:
         msg = f"write_llama2c: parameters must be of {config}, got those of {parameters.config}"
         raise ShapeError(msg)
-    for name, default in (("norm_eps", 1e-5), ("rope_theta", 10000.0)):
-        if getattr(config, name) != default:
-            msg = (
-                f"{path}: llama2.c's format has no field for {name}, which must be {default}, "
-                f"got {getattr(config, name)}"
-            )
-            raise CheckpointError(msg)
-    if "rms_q_weight" in parameters or config.head_dim != config.dim // config.n_heads:
-        msg = (
-            f"{path}: llama2.c's format has no field for qk_norm, nor for a head_dim other than "
-            "dim / n_heads; write a Hugging Face folder instead (a name without .bin)"
-        )
+    problem = what_llama2c_lacks(config)
+    if problem:
+        msg = f"{path}: {problem}; write a Hugging Face folder instead (a name without .bin)"
         raise CheckpointError(msg)
     vocab_size = config.vocab_size if config.tied_classifier else -config.vocab_size
     header = [getattr(config, name) for name in _FIELDS]
@@ -130,6 +121,19 @@ def write_llama2c(path: str | os.PathLike[str], config: Config, parameters: Para
     except OSError as error:
         msg = f"{path}: could not be written: {error.strerror or error}"
         raise CheckpointError(msg) from error
+
+
+def what_llama2c_lacks(config: Config) -> str:
+    """Why the format cannot hold the model; empty if it can."""
+    for name, default in (("norm_eps", 1e-5), ("rope_theta", 10000.0)):
+        if getattr(config, name) != default:
+            return (
+                f"llama2.c's format has no field for {name}, which must be {default}, got "
+                f"{getattr(config, name)}"
+            )
+    if config.qk_norm or config.head_dim * config.n_heads != config.dim:
+        return "llama2.c's format has no field for qk_norm, nor for a head_dim other than dim / n_heads"
+    return ""
 
 
 def rope_tables(n_positions: int, head_dim: int, theta: float) -> tuple[Float32Array, Float32Array]:

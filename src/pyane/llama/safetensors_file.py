@@ -19,6 +19,7 @@ import json
 import math
 import struct
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -58,7 +59,13 @@ class Entry:
 
 
 class SafetensorsFile:
-    """The tensors of a file, mapped into memory and read one by one."""
+    """The tensors of a file, mapped into memory and read one by one.
+
+    Attributes:
+        path: The file.
+        entries: Where each tensor lies.
+        metadata: The strings that came with them.
+    """
 
     def __init__(self, path: Path) -> None:
         """Reads and checks the header.
@@ -71,7 +78,7 @@ class SafetensorsFile:
         with path.open("rb") as file:
             n_bytes = file.seek(0, 2)
             file.seek(0)
-            self.entries = _read_header(file, path, n_bytes)
+            self.entries, self.metadata = _read_header(file, path, n_bytes)
         self._bytes: npt.NDArray[np.uint8] = np.memmap(path, np.uint8, mode="r")
 
     def read(self, name: str, out: Float32Array) -> None:
@@ -112,6 +119,7 @@ def write_safetensors(
     tensors: Mapping[str, tuple[int, ...]],
     values: Iterable[Float32Array],
     dtype: str,
+    metadata: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Writes tensors one after the other, so that only one is in memory twice.
 
@@ -120,13 +128,14 @@ def write_safetensors(
         tensors: Shapes by name.
         values: The tensors in the same order.
         dtype: A key of `DTYPES`. Values are rounded half to even.
+        metadata: Strings to go with them.
 
     Raises:
         CheckpointError: A value does not fit into `dtype`.
         OSError: As writing does.
     """
     item = _ITEM_BYTES[DTYPES[dtype]]
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", **metadata}}
     at = 0
     for name, shape in tensors.items():
         end = at + math.prod(shape) * item
@@ -159,7 +168,9 @@ def _encode(name: str, value: Float32Array, dtype: str) -> npt.NDArray[Any]:
     return narrow
 
 
-def _read_header(file: BinaryIO, path: Path, n_bytes: int) -> dict[str, Entry]:
+def _read_header(
+    file: BinaryIO, path: Path, n_bytes: int
+) -> tuple[dict[str, Entry], dict[str, str]]:
     raw = file.read(_LENGTH.size)
     length = _LENGTH.unpack(raw)[0] if len(raw) == _LENGTH.size else 0
     if not 2 <= length <= min(_MAX_HEADER, n_bytes - _LENGTH.size):
@@ -169,7 +180,10 @@ def _read_header(file: BinaryIO, path: Path, n_bytes: int) -> dict[str, Entry]:
         )
         raise CheckpointError(msg)
     header = parse_json(file.read(length), f"{path}: header")
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", None) or {}
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        msg = f"{path}: __metadata__ must be an object of strings, got {metadata!r:.80}"
+        raise CheckpointError(msg)
     data = _LENGTH.size + length
     entries = {name: _entry(f"{path}: {name}", record, data) for name, record in header.items()}
     at = data
@@ -181,7 +195,7 @@ def _read_header(file: BinaryIO, path: Path, n_bytes: int) -> dict[str, Entry]:
     if at != n_bytes:
         msg = f"{path}: the header needs a file of {at} bytes, got {n_bytes}"
         raise CheckpointError(msg)
-    return entries
+    return entries, metadata
 
 
 def _entry(where: str, record: object, data: int) -> Entry:

@@ -119,13 +119,17 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """Weights in llama2.c's format."""
-        return self.path / "model.bin"
+        """Weights in llama2.c's format, or model.safetensors where that cannot hold the model."""
+        return self._weights("model")
 
     @property
     def best(self) -> Path:
-        """Weights with the lowest held-out loss, in llama2.c's format."""
-        return self.path / "best.bin"
+        """Weights with the lowest held-out loss, of the same kind."""
+        return self._weights("best")
+
+    def _weights(self, name: str) -> Path:
+        other = self.path / f"{name}.safetensors"
+        return other if other.is_file() else self.path / f"{name}.bin"
 
     @property
     def loss_plot(self) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .._core import train as core
 from ..errors import CheckpointError, CompileBudgetError, DivergenceError
-from ..llama.checkpoint import write_llama2c
+from ..llama import checkpoint
 from .config import TrainConfig
 from .data import Dataset, Sampler
 from .metrics import JsonLines
@@ -336,7 +336,8 @@ class Trainer:
         parameters = self._model.parameters
         if self._vocabulary is not None:
             parameters = self._vocabulary.expand(parameters)
-        write_llama2c(path, parameters.config, parameters)
+        config = parameters.config
+        checkpoint.write(path.with_suffix(checkpoint.suffix(config)), config, parameters)
 
     def _check_weights(self) -> None:
         if core.has_nonfinite(self._model.parameters.flat):
