@@ -35,6 +35,7 @@ class Model:
         source: The path it was loaded from; "<text>" for text.
         function: The function that is compiled unless another is named.
         notes: What a user should know of the inputs, e.g. that one is an image in Core ML.
+        labels: Names of a classifier's classes, by the output that holds their probabilities.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Model:
         shapes: Mapping[str, Sequence[int]] | None = None,
         missing_weights: Mapping[str, str] | None = None,
         notes: Sequence[str] = (),
+        labels: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.source = source
         #: The function that was asked for; empty: the device chooses.
@@ -54,6 +56,7 @@ class Model:
         self.function = _choose_function(program, function, source)
         self.missing_weights: Mapping[str, str] = MappingProxyType(dict(missing_weights or {}))
         self.notes = tuple(notes)
+        self.labels: Mapping[str, tuple[str, ...]] = MappingProxyType(dict(labels or {}))
         self._text = text
         self._is_made = text is None
         self._unbound = (program, text)
@@ -218,6 +221,7 @@ def as_model(
             shapes=shapes,
             missing_weights=model.missing_weights,
             notes=model.notes,
+            labels=model.labels,
         )
     if is_path(model):
         from .loading import load  # noqa: PLC0415 -- loading makes models

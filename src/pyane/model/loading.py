@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import ModelError
 from ..mil import Program
 from ._model import SUFFIXES, Model
+from .classifier import without_classify
 from .files import map_file, read_file, relative_path, resolve
 from .package import read_package
 
@@ -73,6 +74,10 @@ def load(
     else:
         msg = f"{place}: a model must end in {', '.join(SUFFIXES)}, got '{place.suffix}'"
         raise ModelError(msg)
+    native, labels = without_classify(program.native)
+    if labels:
+        text, program = None, Program.parse(str(native), program.source_name)
+        notes = (*notes, *(_of_labels(name, len(names)) for name, names in labels.items()))
     found, missing = _weights(program, root, weights or {}, allow_links=allow_links)
     return Model(
         Program(program.native, found),
@@ -82,7 +87,12 @@ def load(
         shapes=shapes,
         missing_weights=missing,
         notes=notes,
+        labels=labels,
     )
+
+
+def _of_labels(output: str, n: int) -> str:
+    return f"a classifier: output '{output}' holds the probabilities of {n} labels"
 
 
 def _compiled(folder: Path, *, allow_links: bool) -> bytes:

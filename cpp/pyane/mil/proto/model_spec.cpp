@@ -72,8 +72,12 @@ ModelSpec read_model_spec(std::span<const std::byte> bytes, std::string name) {
           interface.function.empty() ? spec.default_function : interface.function;
       if (meant != function.name && !(meant.empty() && function.name == "main")) continue;
       auto flexible = flexible_shape_information(interface.inputs);
-      if (flexible && function.attributes.empty()) {
+      const auto has_name = [&](const Attribute& attribute) {
+        return flexible && attribute.name == flexible->name;
+      };
+      if (flexible && std::ranges::none_of(function.attributes, has_name)) {
         function.attributes.push_back(*std::move(flexible));
+        std::ranges::sort(function.attributes, {}, &Attribute::name);
       }
     }
   }
