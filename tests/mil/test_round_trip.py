@@ -258,3 +258,43 @@ def test_any_literal(literal: mil.Literal) -> None:
 def test_any_bytes_parse_or_are_refused(data: bytes) -> None:
     with pytest.raises(MilSyntaxError):
         mil.parse(data)
+
+
+# Types as text: what cannot be made in Python (tensor_buffer), and states.
+dims_text = st.lists(st.just("?") | st.integers(0, 99).map(str), max_size=5).map(
+    lambda dims: f"[{', '.join(dims)}]"
+)
+strides_text = st.lists(st.integers(0, 2**63 - 1).map(str), min_size=1, max_size=5).map(
+    lambda dims: f"[{', '.join(dims)}]"
+)
+tensor_text = st.builds("tensor<{}, {}>".format, st.sampled_from(sorted(ARRAY_DTYPES)), dims_text)
+buffer_text = st.builds(
+    lambda dtype, shape, strides, factors: (
+        f"tensor_buffer<{dtype}, shape={shape}"
+        + (f", strides={strides}" if strides else "")
+        + (f", interleave_factors={factors}" if factors else "")
+        + ">"
+    ),
+    st.sampled_from(sorted(ARRAY_DTYPES)),
+    dims_text,
+    st.none() | strides_text,
+    st.none() | st.lists(st.integers(0, 9), min_size=1, max_size=5),
+)
+type_text = st.recursive(
+    tensor_text | buffer_text | tensor_text.map("state<{}>".format) | st.sampled_from(["string"]),
+    lambda inner: (
+        st.builds("list<{}, {}>".format, inner, st.just("?") | st.integers(0, 9))
+        | st.builds("dict<{}, {}>".format, inner, inner)
+        | st.lists(inner, max_size=3).map(lambda items: f"tuple<{', '.join(items)}>")
+    ),
+    max_leaves=6,
+)
+
+
+@given(type_text, names)
+@settings(max_examples=200, deadline=None)
+def test_any_type(text: str, name: str) -> None:
+    program = mil.parse(f"program(1.3){{ func f({text} {name}) {{}} -> ({name}); }}")
+    (parameter,) = program.functions[0].parameters
+    assert repr(parameter.type) == text
+    assert_round_trip(program)

@@ -279,7 +279,8 @@ void check_item(const File& file, const Field& field, const Type& expected, cons
   if (same_type(expected, item.type)) return;
   // A tensor of unknown length holds tensors of any.
   const bool is_open =
-      expected.is_tensor() && item.type.is_tensor() && expected.dtype == item.type.dtype &&
+      expected.is_tensor() && std::ranges::count(expected.dims, kUnknownDim) <= 1 &&
+      item.type.is_tensor() && expected.dtype == item.type.dtype &&
       expected.dims.size() == item.type.dims.size() &&
       std::equal(expected.dims.begin(), expected.dims.end(), item.type.dims.begin(),
                  [](std::int64_t a, std::int64_t b) { return a == kUnknownDim || a == b; });
