@@ -28,7 +28,15 @@ struct VerifiedInput {
   std::vector<ValueId> values;
 };
 
-struct VerifiedBlock;
+struct VerifiedOperation;
+
+/// A block nested in an operation. Its values are in VerifiedFunction::values, too; its operations
+/// may use all that is defined before it.
+struct VerifiedBlock {
+  std::vector<ValueId> parameters;
+  std::vector<VerifiedOperation> operations;
+  std::vector<ValueId> outputs;
+};
 
 struct VerifiedOperation {
   const Operation* operation;
@@ -39,14 +47,6 @@ struct VerifiedOperation {
 
   /// nullptr when the input is absent.
   const VerifiedInput* find_input(std::string_view name) const;
-};
-
-/// A block nested in an operation. Its values are in VerifiedFunction::values, too; its operations
-/// may use all that is defined before it.
-struct VerifiedBlock {
-  std::vector<ValueId> parameters;
-  std::vector<VerifiedOperation> operations;
-  std::vector<ValueId> outputs;
 };
 
 /// A function whose names are resolved and whose types are inferred and agree with the declared
