@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <numeric>
 #include <tuple>
 
 #include "pyane/base/error.h"
@@ -62,11 +63,18 @@ std::vector<Diagnostic> check(const mil::Model& model, std::span<const Profile* 
       }
     }
   }
-  // Stable: findings of one place stay in the order of chips, then of rules.
-  std::stable_sort(found.begin(), found.end(), [](const Diagnostic& a, const Diagnostic& b) {
-    return std::tuple(a.line, a.column) < std::tuple(b.line, b.column);
+  // Findings of one place stay in the order of chips, then of rules. Not std::stable_sort:
+  // libstdc++ 12's uses a function that clang reports as deprecated.
+  std::vector<std::size_t> order(found.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return std::tuple(found[a].line, found[a].column, a) <
+           std::tuple(found[b].line, found[b].column, b);
   });
-  return found;
+  std::vector<Diagnostic> sorted;
+  sorted.reserve(found.size());
+  for (const std::size_t i : order) sorted.push_back(std::move(found[i]));
+  return sorted;
 }
 
 std::vector<Diagnostic> check(const mil::Model& model, const Profile& chip,
