@@ -122,3 +122,33 @@ def test_l2_norm(evaluate, rng, dtype):
     result = evaluate("l2_norm", {"x": x}, x.shape, dtype, epsilon=np.float32(1e-3))
     relative = statistics_error(105)
     assert_within(result, value, rounding_bound(value, dtype) + relative * np.abs(value))
+
+
+def local_response_norm(x, size, alpha, beta, k):
+    """With one more neighbour before than after when the size is even, as PyTorch has it."""
+    squares = np.pad(x * x, [(0, 0), (size // 2, (size - 1) // 2)] + [(0, 0)] * (x.ndim - 2))
+    sums = sum(squares[:, i : i + x.shape[1]] for i in range(size))
+    return x / (k + alpha / size * sums) ** beta
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 40])
+@pytest.mark.parametrize("shape", [(1, 1, 5), (2, 7, 300), (2, 33, 5, 7)], ids=str)
+def test_local_response_norm(evaluate, rng, shape, size, dtype):
+    x = (rng.normal(size=shape) * 3).astype(dtype)
+    parameters = {"alpha": dtype(0.25), "beta": dtype(0.75), "k": dtype(1.5)}
+    wide = x.astype(np.float64)
+    value = local_response_norm(wide, size, *(float(v) for v in parameters.values()))
+    result = evaluate("local_response_norm", {"x": x}, shape, dtype, size=size, **parameters)
+    relative = (size + 8) * U32
+    assert_within(result, value, rounding_bound(value, dtype, 1) + relative * np.abs(value))
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_local_response_norm_against_torch(evaluate, rng, size):
+    torch = pytest.importorskip("torch")
+    x = (rng.normal(size=(2, 6, 4, 3)) * 9).astype(np.float32)
+    expected = torch.nn.functional.local_response_norm(torch.from_numpy(x).double(), size)
+    result = evaluate("local_response_norm", {"x": x}, x.shape, x.dtype, size=size)
+    value = expected.numpy()
+    assert_within(result, value, rounding_bound(value, x.dtype, 2) + 32 * U32 * np.abs(value))

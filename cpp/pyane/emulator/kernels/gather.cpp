@@ -7,7 +7,7 @@
 #include "pyane/emulator/kernels/registry.h"
 
 // Gathers copy whole runs of elements from places that the indices name. Indices are checked at
-// evaluation: negative ones count from the end, anything outside is an error, never a read.
+// evaluation: anything outside is an error, never a read.
 
 namespace pyane::emulator {
 namespace {
@@ -18,16 +18,20 @@ constexpr std::int64_t kGrain = 1 << 14;
 class GatherStep : public Step {
  protected:
   explicit GatherStep(const PrepareContext& context)
-      : op_(context.op.record().name), name_(context.op.operation().display_name()) {}
+      : op_(context.op.record().name),
+        name_(context.op.operation().display_name()),
+        validates_(context.op.boolean("validate_indices")) {}
 
-  /// Index `i` of `indices`, in [0, dim).
+  /// Index `i` of `indices`, in [0, dim). Negative ones count from the end, but where the program
+  /// asks for validation, as they do not in iOS17, which has it.
   std::int64_t checked(const TensorView& indices, std::int64_t i, std::int64_t dim) const {
     const std::int64_t given = load_integer(indices.dtype, indices.data, i);
-    const std::int64_t index = given < 0 ? given + dim : given;
+    const std::int64_t index = given < 0 && !validates_ ? given + dim : given;
     if (index < 0 || index >= dim) {
-      throw EvaluateError(op_ + " '" + name_ + "': indices must lie in [" + std::to_string(-dim) +
-                              ", " + std::to_string(dim) + "), got " + std::to_string(given) +
-                              " at element " + std::to_string(i),
+      throw EvaluateError(op_ + " '" + name_ + "': indices must lie in [" +
+                              std::to_string(validates_ ? 0 : -dim) + ", " + std::to_string(dim) +
+                              "), got " + std::to_string(given) + " at element " +
+                              std::to_string(i),
                           0);
     }
     return index;
@@ -52,6 +56,7 @@ class GatherStep : public Step {
 
   std::string op_;
   std::string name_;
+  bool validates_;
 };
 
 std::int64_t product(const TensorLayout& x, std::int64_t begin, std::int64_t end) {

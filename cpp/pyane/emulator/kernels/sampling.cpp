@@ -45,6 +45,20 @@ std::int64_t continued(std::int64_t index, std::int64_t n, Padding padding) {
   return -1;
 }
 
+/// The same for a place between pixels, which is folded before it is rounded half to even, so that
+/// ties fall as they do inside the image (as in PyTorch).
+std::int64_t nearest(double place, std::int64_t n, Padding padding) {
+  const auto size = static_cast<double>(n);
+  if (padding == Padding::kReflection || padding == Padding::kSymmetric) {
+    const double low = padding == Padding::kReflection ? 0.0 : -0.5;
+    const double span = padding == Padding::kReflection ? size - 1 : size;
+    const double distance = span > 0 ? std::fmod(std::fabs(place - low), 2 * span) : 0.0;
+    place = low + (distance <= span ? distance : 2 * span - distance);
+  }
+  if (padding != Padding::kConstant) place = std::clamp(place, 0.0, size - 1);
+  return continued(static_cast<std::int64_t>(std::nearbyint(place)), n, padding);
+}
+
 /// A mean of up to four pixels of one plane. Offsets of -1 stand for the constant.
 struct Sample {
   std::array<std::int64_t, 4> offsets;
@@ -62,10 +76,8 @@ Sample sample_at(double y, double x, std::int64_t height, std::int64_t width, Pa
   y = tame(y);
   x = tame(x);
   if (is_nearest) {
-    const std::int64_t row =
-        continued(static_cast<std::int64_t>(std::nearbyint(y)), height, padding);
-    const std::int64_t column =
-        continued(static_cast<std::int64_t>(std::nearbyint(x)), width, padding);
+    const std::int64_t row = nearest(y, height, padding);
+    const std::int64_t column = nearest(x, width, padding);
     const std::int64_t offset = row < 0 || column < 0 ? -1 : row * width + column;
     return {.offsets = {offset, offset, offset, offset}, .weights = {1, 0, 0, 0}};
   }
