@@ -32,7 +32,9 @@ def test_range(emulator, start, end, step, dtype, at_run_time):
             "add", "z", mil_text.tensor_type(dtype, expected.shape), {"x": "%x", "y": "%y"}
         )
         inputs = {"x": mil_text.tensor_type(dtype, (1,))}
-        result = emulator.compile(mil_text.program(inputs, [line, total], ["z"]))(np.zeros(1, dtype))
+        result = emulator.compile(mil_text.program(inputs, [line, total], ["z"]))(
+            np.zeros(1, dtype)
+        )
     np.testing.assert_array_equal(result, expected.astype(dtype))
 
 
@@ -110,8 +112,8 @@ def test_non_zero_of_an_open_number_is_refused(emulator):
 
 def test_shape(emulator):
     lines = [
-        "tensor<int32, [3]> s = shape(x = x)[name = string(\"s\")];",
-        "tensor<int32, [3]> y = add(x = s, y = b)[name = string(\"y\")];",
+        'tensor<int32, [3]> s = shape(x = x)[name = string("s")];',
+        'tensor<int32, [3]> y = add(x = s, y = b)[name = string("y")];',
     ]
     inputs = {"x": "tensor<fp16, [2, 5, 1]>", "b": "tensor<int32, [1]>"}
     result = emulator.compile(mil_text.program(inputs, lines, ["y"]))(

@@ -51,11 +51,12 @@ def with_weights(rng: np.random.Generator, name: str):
 
 def assert_close(result: np.ndarray, exact: np.ndarray, unit: float, n_roundings: int) -> None:
     """Each of the operations on the way to a result rounds it, relative to its size and
-    independently of the others: errors add up as their squares do, and the factor of 8 is for
-    layers that make them larger than the signal."""
+    independently of the others: errors add up as their squares do. Sums of products in fp32 round
+    more often, with signs as random as those of their terms; the factor of 2 is for them, and for
+    layers that make errors larger than the signal."""
     error = np.linalg.norm(result.astype(np.float64) - exact) / np.linalg.norm(exact)
     assert np.isfinite(result).all()
-    assert error <= 8 * np.sqrt(n_roundings) * unit
+    assert error <= 2 * np.sqrt(n_roundings) * unit
 
 
 @pytest.mark.slow
@@ -71,11 +72,11 @@ def test_yolov8n(emulator: pyane.Device, rng: np.random.Generator) -> None:
     result = kernel(image)
     assert result.shape == (1, 84, 8400)
     exact = torch_interpreter.evaluate(program, weights, {"image": image})["var_911"]
-    # fp32 sums of up to 1152 products, one after the other, in some 70 layers.
-    assert_close(result, exact, 1152 * 2.0**-24, 70)
+    # Some 70 fp32 layers.
+    assert_close(result, exact, 2.0**-24, 70)
     boxes, classes = result[:, :4], result[:, 4:]
-    assert_close(boxes, exact[:, :4], 1152 * 2.0**-24, 70)
-    assert_close(classes, exact[:, 4:], 1152 * 2.0**-24, 70)
+    assert_close(boxes, exact[:, :4], 2.0**-24, 70)
+    assert_close(classes, exact[:, 4:], 2.0**-24, 70)
 
 
 @pytest.mark.slow

@@ -36,7 +36,9 @@ def suppressed(boxes, scores, iou_threshold, score_threshold, max_boxes, per_cla
 def run(device, boxes, scores, max_boxes, **attributes):
     last = "score_threshold" not in attributes
     dtype, n, k = boxes.dtype, boxes.shape[0], scores.shape[1 if last else 2]
-    shapes = [(n, 4, max_boxes), (n, k, max_boxes)] if last else [(n, max_boxes, 4), (n, max_boxes, k)]
+    shapes = (
+        [(n, 4, max_boxes), (n, k, max_boxes)] if last else [(n, max_boxes, 4), (n, max_boxes, k)]
+    )
     kinds = [mil_text.tensor_type(dtype, shape) for shape in shapes]
     kinds += [mil_text.tensor_type(np.int32, (n, max_boxes))]
     names = ["boxes_out", "scores_out", "indices"]

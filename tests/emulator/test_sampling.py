@@ -177,7 +177,9 @@ def test_affine_against_torch(evaluate, rng, n_matrices):
     matrix = rng.normal(size=(n_matrices, 6)).astype(np.float32)
     theta = torch.from_numpy(np.repeat(matrix, 3 // n_matrices, 0).reshape(3, 2, 3))
     grid = torch.nn.functional.affine_grid(theta, [3, 2, 5, 7], align_corners=True)
-    expected = torch.nn.functional.grid_sample(torch.from_numpy(x), grid, align_corners=True).numpy()
+    expected = torch.nn.functional.grid_sample(
+        torch.from_numpy(x), grid, align_corners=True
+    ).numpy()
     result = evaluate(
         "affine", {"x": x, "transform_matrix": matrix}, expected.shape, x.dtype, output_height=5,
         output_width=7, padding_value=np.float32(0), **AFFINE,
@@ -211,9 +213,7 @@ def test_apples_values_of_crop_resize(evaluate, roi, size, normalized, expected)
 
 @pytest.mark.parametrize("form", ["ios16", "ios17"])
 def test_apples_values_of_crop_resize_beyond_the_image(evaluate, form):
-    boxes = np.array(
-        [[0.1, 0.3, 1.3, 1.0], [0.5, 1.8, 1.0, 0.3], [0.0, 0.4, 0.6, 0.7]], np.float32
-    )
+    boxes = np.array([[0.1, 0.3, 1.3, 1.0], [0.5, 1.8, 1.0, 0.3], [0.0, 0.4, 0.6, 0.7]], np.float32)
     if form == "ios17":
         arrays = {"x": IMAGE, "boxes": boxes, "box_indices": np.zeros(3, np.int32)}
         shape = (3, 1, 2, 2)
@@ -229,7 +229,9 @@ def test_apples_values_of_crop_resize_beyond_the_image(evaluate, form):
     np.testing.assert_allclose(result.ravel(), expected, rtol=0, atol=1e-3)  # Three digits.
 
 
-@pytest.mark.parametrize("mode", ["DEFAULT", "STRICT_ALIGN_CORNERS", "OFFSET_CORNERS", "UNALIGN_CORNERS"])
+@pytest.mark.parametrize(
+    "mode", ["DEFAULT", "STRICT_ALIGN_CORNERS", "OFFSET_CORNERS", "UNALIGN_CORNERS"]
+)
 def test_crop_resize_is_a_resize_of_the_crop(evaluate, rng, mode):
     x = rng.normal(size=(2, 3, 8, 9)).astype(np.float32)
     crop = x[:, :, 2:7, 1:9]  # Rows 2 to 6, columns 1 to 8.
@@ -261,9 +263,7 @@ def test_crop_resize_of_an_image_that_is_not_there(emulator):
     arrays = {
         "x": IMAGE, "boxes": np.zeros((2, 4), np.float32), "box_indices": np.array([0, 1], np.int32),
     }  # fmt: skip
-    kernel = emulator.compile(
-        mil_text.single("crop_resize", arrays, IMAGE.dtype, (2, 1, 1, 1))
-    )
+    kernel = emulator.compile(mil_text.single("crop_resize", arrays, IMAGE.dtype, (2, 1, 1, 1)))
     with pytest.raises(pyane.EvaluateError, match=r"box 1 must name an image in \[0, 1\), got 1"):
         kernel(**arrays)
     text = mil_text.single("crop_resize", {"x": IMAGE}, IMAGE.dtype, (2, 1, 1, 1))

@@ -48,7 +48,8 @@ def numbers(rng, shape, dtype):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int32])
 @pytest.mark.parametrize("mode", sorted(MODES))
 @pytest.mark.parametrize(
-    ("shape", "axis", "count"), [((7,), 0, 4), ((5, 3), 0, 6), ((2, 5, 3), 1, 3), ((2, 3, 7), -1, 5)]
+    ("shape", "axis", "count"),
+    [((7,), 0, 4), ((5, 3), 0, 6), ((2, 5, 3), 1, 3), ((2, 3, 7), -1, 5)],
 )
 def test_scatter(evaluate, rng, shape, axis, count, mode, dtype):
     data = numbers(rng, shape, dtype)
@@ -92,7 +93,8 @@ def test_scatter_along_axis(evaluate, rng, axis, mode, dtype):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int32])
 @pytest.mark.parametrize("mode", sorted(MODES))
 @pytest.mark.parametrize(
-    ("shape", "indices_shape"), [((7,), (3, 1)), ((5, 3), (4, 2)), ((5, 3, 2), (2, 2, 1)), ((4, 3), (1,))]
+    ("shape", "indices_shape"),
+    [((7,), (3, 1)), ((5, 3), (4, 2)), ((5, 3, 2), (2, 2, 1)), ((4, 3), (1,))],
 )
 def test_scatter_nd(evaluate, rng, shape, indices_shape, mode, dtype):
     data = numbers(rng, shape, dtype)
@@ -104,7 +106,11 @@ def test_scatter_nd(evaluate, rng, shape, indices_shape, mode, dtype):
     places = [tuple(row) for row in indices.reshape(-1, depth)]
     value = scattered(data, places, updates.reshape(len(places), *shape[depth:]), mode)
     result = evaluate(
-        "scatter_nd", {"data": data, "indices": indices, "updates": updates}, shape, dtype, mode=mode
+        "scatter_nd",
+        {"data": data, "indices": indices, "updates": updates},
+        shape,
+        dtype,
+        mode=mode,
     )
     check(result, value, data, mode, len(places))
 
@@ -134,7 +140,11 @@ def test_fp16_updates_are_summed_in_fp32(evaluate):
 
 @pytest.mark.parametrize(
     ("op", "index_shape", "update_shape"),
-    [("scatter", (4,), (4, 3)), ("scatter_along_axis", (4, 3), (4, 3)), ("scatter_nd", (4, 1), (4, 3))],
+    [
+        ("scatter", (4,), (4, 3)),
+        ("scatter_along_axis", (4, 3), (4, 3)),
+        ("scatter_nd", (4, 1), (4, 3)),
+    ],
 )
 @pytest.mark.parametrize(
     ("validates", "bad", "low"), [(False, 5, -5), (False, -6, -5), (True, -1, 0), (True, 5, 0)]
@@ -157,9 +167,7 @@ def test_an_index_outside_is_an_error(emulator, op, index_shape, update_shape, v
 def test_gathers_that_validate_take_no_negative_index(emulator, op):
     x = np.zeros((5, 3), np.float16)
     indices = np.zeros({"gather": (4,), "gather_nd": (4, 1)}.get(op, (4, 3)), np.int32)
-    text = mil_text.single(
-        op, {"x": x, "indices": indices}, x.dtype, (4, 3), validate_indices=True
-    )
+    text = mil_text.single(op, {"x": x, "indices": indices}, x.dtype, (4, 3), validate_indices=True)
     kernel = emulator.compile(text)
     indices.ravel()[0] = -1
     with pytest.raises(pyane.EvaluateError, match=r"must lie in \[0, 5\), got -1 at element 0"):

@@ -20,7 +20,9 @@ def cumulative(x, axis, exclusive, reverse):
 @pytest.mark.parametrize("exclusive", [False, True])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(
-    ("shape", "axis"), [((1,), 0), ((129,), 0), ((3, 5), 0), ((2, 33, 7), 1), ((4, 2, 50), -1)], ids=str
+    ("shape", "axis"),
+    [((1,), 0), ((129,), 0), ((3, 5), 0), ((2, 33, 7), 1), ((4, 2, 50), -1)],
+    ids=str,
 )
 def test_cumsum(evaluate, rng, shape, axis, reverse, exclusive, dtype):
     x = rng.normal(size=shape).astype(dtype)
@@ -70,7 +72,8 @@ def reversed_sequence(x, lengths, seq_axis, batch_axis):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int32, np.bool_])
 @pytest.mark.parametrize("length_dtype", [np.int32, np.int16])
 @pytest.mark.parametrize(
-    ("shape", "seq_axis", "batch_axis"), [((4, 7), 1, 0), ((7, 4), 0, 1), ((2, 3, 5, 6), 3, 1), ((5, 2, 3), 0, -1)]
+    ("shape", "seq_axis", "batch_axis"),
+    [((4, 7), 1, 0), ((7, 4), 0, 1), ((2, 3, 5, 6), 3, 1), ((5, 2, 3), 0, -1)],
 )
 def test_reverse_sequence(evaluate, rng, shape, seq_axis, batch_axis, length_dtype, dtype):
     x = rng.integers(0, 2 if dtype == np.bool_ else 100, shape).astype(dtype)

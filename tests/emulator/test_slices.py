@@ -71,7 +71,10 @@ def test_slice_by_index_at_run_time(evaluate, rng, case):
 def test_a_cache_is_written_where_the_program_says(emulator, rng):
     cache, row = rng.normal(size=(1, 2, 8, 4)).astype(np.float16), np.ones((1, 2, 1, 4), np.float16)
     begin = np.array([0, 0, 0, 0], np.int32)
-    masks = {"begin_mask": flags(True, True, False, True), "end_mask": flags(True, True, False, True)}
+    masks = {
+        "begin_mask": flags(True, True, False, True),
+        "end_mask": flags(True, True, False, True),
+    }
     arrays = {"x": cache, "update": row, "begin": begin, "end": begin}
     kernel = emulator.compile(
         mil_text.single("slice_update", arrays, cache.dtype, cache.shape, **masks)
@@ -125,7 +128,9 @@ def test_reshape_like(emulator, rng):
     result = kernel(x=x, a=np.zeros((2, 3, 4), np.float16), b=np.zeros((1, 5, 6), np.int32))
     np.testing.assert_array_equal(result, x.reshape(2, 3, 5, 6))
     bad = mil_text.program(inputs, [line.replace("int32(2)", "int32(1)")], ["y"])
-    with pytest.raises(pyane.MilVerifyError, match=r"\[6, 30\] has 180 elements.*\[2, 5, 6\] has 60"):
+    with pytest.raises(
+        pyane.MilVerifyError, match=r"\[6, 30\] has 180 elements.*\[2, 5, 6\] has 60"
+    ):
         emulator.compile(bad)
 
 
@@ -149,7 +154,12 @@ def batch_to_space(x, block, crops):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 @pytest.mark.parametrize(
     ("block", "amounts"),
-    [((2, 3), ((0, 0), (0, 0))), ((2, 3), ((1, 3), (3, 3))), ((1, 1), ((0, 2), (1, 0))), ((4, 2), ((3, 1), (5, 1)))],
+    [
+        ((2, 3), ((0, 0), (0, 0))),
+        ((2, 3), ((1, 3), (3, 3))),
+        ((1, 1), ((0, 2), (1, 0))),
+        ((4, 2), ((3, 1), (5, 1))),
+    ],
 )
 def test_space_and_batch(evaluate, rng, block, amounts, dtype):
     x = rng.normal(size=(2, 3, 4, 6)).astype(dtype)

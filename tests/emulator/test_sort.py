@@ -52,7 +52,11 @@ def topk(emulator, x, k, axis, **attributes):
 def test_topk(emulator, rng, shape, axis, k, ascending, dtype):
     if k > shape[axis]:
         pytest.skip("k is larger than the dimension")
-    x = np.abs(values(rng, shape, dtype)) if dtype in {np.uint8, np.uint16} else values(rng, shape, dtype)
+    x = (
+        np.abs(values(rng, shape, dtype))
+        if dtype in {np.uint8, np.uint16}
+        else values(rng, shape, dtype)
+    )
     result = topk(emulator, x, k, axis, ascending=ascending)
     expected = np.take(order(x, axis, ascending), range(shape[axis] if k == -1 else k), axis)
     np.testing.assert_array_equal(result["indices"], expected)
