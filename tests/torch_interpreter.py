@@ -49,6 +49,11 @@ def max_pool(x, kernel_sizes, strides, ceil_mode=False, **given):
     return F.max_pool2d(padded(x, pads, -torch.inf), kernel, strides)
 
 
+def concat(values, axis, interleave=False):
+    assert not interleave
+    return torch.cat(values, int(axis))
+
+
 def split(x, axis, split_sizes):
     return torch.split(x, [int(n) for n in split_sizes], int(axis))
 
@@ -70,8 +75,8 @@ def layer_norm(x, axes, gamma, beta, epsilon):
 
 OPERATIONS = {
     "add": lambda x, y: x + y,
-    "cast": lambda x, dtype: x,
-    "concat": lambda values, axis, interleave=False: torch.cat(values, int(axis)),
+    "cast": lambda x, dtype: x,  # noqa: ARG005 -- nothing is rounded
+    "concat": concat,
     "conv": conv,
     "gelu": lambda x, mode: F.gelu(x, approximate={"EXACT": "none"}[mode]),
     "layer_norm": layer_norm,
@@ -80,8 +85,8 @@ OPERATIONS = {
     "max_pool": max_pool,
     "mul": lambda x, y: x * y,
     "reshape": lambda x, shape: x.reshape([int(n) for n in shape]),
-    "sigmoid": lambda x: torch.sigmoid(x),
-    "silu": lambda x: F.silu(x),
+    "sigmoid": lambda x: torch.sigmoid(x),  # noqa: PLW0108 -- renames
+    "silu": lambda x: F.silu(x),  # noqa: PLW0108 -- renames
     "softmax": lambda x, axis: torch.softmax(x, int(axis)),
     "split": split,
     "sub": lambda x, y: x - y,

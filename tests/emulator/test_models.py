@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,6 +14,11 @@ from pyane._core import mil
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "mil"
 DTYPES = {"fp16": np.float16, "fp32": np.float32}
+
+
+def interpreter() -> ModuleType:
+    pytest.importorskip("torch")
+    return importlib.import_module("torch_interpreter")
 
 
 def blobs(program: mil.Program) -> dict[int, tuple[str, mil.Type]]:
@@ -61,9 +68,7 @@ def assert_close(result: np.ndarray, exact: np.ndarray, unit: float, n_roundings
 
 @pytest.mark.slow
 def test_yolov8n(emulator: pyane.Device, rng: np.random.Generator) -> None:
-    pytest.importorskip("torch")
-    import torch_interpreter
-
+    torch_interpreter = interpreter()
     program, weights, files = with_weights(
         rng, "Sarves1911__zero-copy-mac-inference__models__yolov8n.mil"
     )
@@ -81,9 +86,7 @@ def test_yolov8n(emulator: pyane.Device, rng: np.random.Generator) -> None:
 
 @pytest.mark.slow
 def test_whisper_tiny_encoder(emulator: pyane.Device, rng: np.random.Generator) -> None:
-    pytest.importorskip("torch")
-    import torch_interpreter
-
+    torch_interpreter = interpreter()
     program, weights, files = with_weights(
         rng, "exPHAT__SwiftWhisper__Tests__WhisperTests__TestResources__tiny-encoder.mil"
     )

@@ -140,7 +140,8 @@ def test_impossible_categories_are_not_drawn(evaluate):
     assert set(np.unique(result)) == {1, 3}
 
 
-def test_the_same_on_any_number_of_threads(emulator, one_thread_after):
+@pytest.mark.usefixtures("one_thread_after")
+def test_the_same_on_any_number_of_threads(emulator):
     kernel = draw(emulator, "random_normal", (300, 401), np.float16, seed=9, mean=np.float16(0))
     results = []
     for n in (1, 3):

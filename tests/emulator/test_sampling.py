@@ -267,5 +267,5 @@ def test_crop_resize_of_an_image_that_is_not_there(emulator):
     with pytest.raises(pyane.EvaluateError, match=r"box 1 must name an image in \[0, 1\), got 1"):
         kernel(**arrays)
     text = mil_text.single("crop_resize", {"x": IMAGE}, IMAGE.dtype, (2, 1, 1, 1))
-    with pytest.raises(pyane.MilVerifyError, match="needs either roi .* or boxes"):
+    with pytest.raises(pyane.MilVerifyError, match="needs either roi"):
         emulator.compile(text)
