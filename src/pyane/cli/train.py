@@ -39,7 +39,7 @@ def train(
         _Text,
         typer.Option(
             metavar="FILE",
-            help="SentencePiece .model or llama2.c .bin. Default: trained on the text.",
+            help="SentencePiece .model, llama2.c .bin or Hugging Face .json. Default: trained on the text.",
         ),
     ] = None,
     init_from: Annotated[

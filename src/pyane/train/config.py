@@ -46,8 +46,10 @@ class TrainConfig:
     Attributes:
         preset: Shape of the model, a key of `pyane.llama.PRESETS`.
         data: Text file (UTF-8) or `.bin` file of uint16 tokens; None: the built-in stories.
-        tokenizer: SentencePiece `.model` or llama2.c `.bin`; None: one is trained on the text.
-        init_from: llama2.c checkpoint or run folder whose weights training starts from.
+        tokenizer: SentencePiece `.model`, llama2.c `.bin` or Hugging Face `.json`; None: one is trained on
+            the text.
+        init_from: Run folder, llama2.c checkpoint or Hugging Face folder whose weights training starts
+            from.
         steps: Optimizer steps.
         batch_size: Sequences B of a micro-batch.
         accumulation: Micro-batches per step.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..llama import Decoder
 from .generate import generate
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def sample(session: Session, max_tokens: int, temperature: float = 0.5) -> Itera
     """A text from its beginning, piece by piece; the same for the same weights.
 
     Args:
-        session: Its device has the current weights, and `why_no_sample` says nothing.
+        session: `why_no_sample` says nothing to it.
         max_tokens: Most tokens.
         temperature: As for `generate`.
 
@@ -38,14 +39,17 @@ def sample(session: Session, max_tokens: int, temperature: float = 0.5) -> Itera
     number = {token: i for i, token in enumerate(ids)}
     stop = {number[t] for t in (tokenizer.bos_id, tokenizer.eos_id) if t in number}
     stream = tokenizer.stream()
-    for i in generate(
-        session.model,
-        [number[tokenizer.bos_id]],
-        max_tokens,
-        context=session.trainer.config.seq_len,
-        temperature=temperature,
-        seed=session.trainer.config.seed,
-        stop=frozenset(stop),
-    ):
-        yield stream.add(ids[i])
+    model, config = session.model, session.trainer.config
+    with Decoder(model.config, model.parameters, model.device, context=config.seq_len) as decoder:
+        for i in generate(
+            decoder,
+            [number[tokenizer.bos_id]],
+            max_tokens,
+            context=config.seq_len,
+            temperature=temperature,
+            seed=config.seed,
+            stop=frozenset(stop),
+            vocab_size=len(ids),
+        ):
+            yield stream.add(ids[i])
     yield stream.finish()
