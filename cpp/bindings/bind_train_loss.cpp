@@ -11,24 +11,35 @@ using namespace pyane::bindings;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-/// Logits are [B * S, V] or [B, S, V] for the B and S of `shape`, and w is [V, C].
-void check_logits(const char* where, const char* name, const py::array& logits,
-                  const ActivationShape& shape, const py::array& w) {
-  const auto size = [](const py::array& array, py::ssize_t axis) {
-    return static_cast<std::size_t>(array.shape(axis));
+/// An argument and what messages call it.
+struct Named {
+  const char* name;
+  const py::array& array;
+};
+
+/// Logits are [B * S, V] or [B, S, V] for the B and S of the activation x, w is [V, C], and `out`,
+/// the one of the three that is written to, shares no memory with the others.
+ActivationShape check_classifier(const char* where, const Named& logits, const Named& x,
+                                 const Named& w, const Named& out) {
+  const ActivationShape shape = activation_shape(where, x.name, x.array);
+  const auto size = [](const Named& of, py::ssize_t axis) {
+    return static_cast<std::size_t>(of.array.shape(axis));
   };
-  const py::ssize_t rank = logits.ndim();
+  const py::ssize_t rank = logits.array.ndim();
   const bool rows_fit =
       (rank == 2 && size(logits, 0) == shape.batch * shape.positions) ||
       (rank == 3 && size(logits, 0) == shape.batch && size(logits, 1) == shape.positions);
-  if (rows_fit && w.ndim() == 2 && size(w, 1) == shape.channels &&
-      size(logits, rank - 1) == size(w, 0)) {
-    return;
+  if (!rows_fit || w.array.ndim() != 2 || size(w, 1) != shape.channels ||
+      size(logits, rank - 1) != size(w, 0)) {
+    throw ShapeError(std::string(where) + ": for B, C, S = " + std::to_string(shape.batch) + ", " +
+                     std::to_string(shape.channels) + ", " + std::to_string(shape.positions) +
+                     ", " + logits.name + " must be [B * S, V] or [B, S, V] and " + w.name +
+                     " [V, C], got " + describe(logits.array) + " and " + describe(w.array));
   }
-  throw ShapeError(std::string(where) + ": for B, C, S = " + std::to_string(shape.batch) + ", " +
-                   std::to_string(shape.channels) + ", " + std::to_string(shape.positions) + ", " +
-                   name + " must be [B * S, V] or [B, S, V] and w [V, C], got " + describe(logits) +
-                   " and " + describe(w));
+  for (const Named* other : {&logits, &x, &w}) {
+    if (other != &out) check_disjoint(where, out.name, out.array, other->name, other->array);
+  }
+  return shape;
 }
 
 void bind_classifier(py::module_& train) {
@@ -36,13 +47,11 @@ void bind_classifier(py::module_& train) {
       "classifier_forward",
       [](py::array& logits, const py::array& x, const py::array& w) {
         constexpr const char* kWhere = "classifier_forward";
-        const ActivationShape shape = activation_shape(kWhere, "x", x);
-        check_logits(kWhere, "logits", logits, shape, w);
+        const Named out{"logits", logits};
+        const ActivationShape shape = check_classifier(kWhere, out, {"x", x}, {"w", w}, out);
         const auto logits_view = float32_out(kWhere, "logits", logits);
         const auto x_view = float32_arg(kWhere, "x", x);
         const auto w_view = float32_arg(kWhere, "w", w);
-        check_disjoint(kWhere, "logits", logits, "x", x);
-        check_disjoint(kWhere, "logits", logits, "w", w);
         const py::gil_scoped_release release;
         classifier_forward(logits_view, x_view, w_view, shape);
       },
@@ -61,13 +70,12 @@ Raises:
       "classifier_backward",
       [](py::array& dx, const py::array& dlogits, const py::array& w) {
         constexpr const char* kWhere = "classifier_backward";
-        const ActivationShape shape = activation_shape(kWhere, "dx", dx);
-        check_logits(kWhere, "dlogits", dlogits, shape, w);
+        const Named out{"dx", dx};
+        const ActivationShape shape =
+            check_classifier(kWhere, {"dlogits", dlogits}, out, {"w", w}, out);
         const auto dx_view = float32_out(kWhere, "dx", dx);
         const auto dlogits_view = float32_arg(kWhere, "dlogits", dlogits);
         const auto w_view = float32_arg(kWhere, "w", w);
-        check_disjoint(kWhere, "dx", dx, "dlogits", dlogits);
-        check_disjoint(kWhere, "dx", dx, "w", w);
         const py::gil_scoped_release release;
         classifier_backward(dx_view, dlogits_view, w_view, shape);
       },
@@ -86,13 +94,12 @@ Raises:
       "classifier_weight_gradient",
       [](py::array& dw, const py::array& dlogits, const py::array& x, float scale) {
         constexpr const char* kWhere = "classifier_weight_gradient";
-        const ActivationShape shape = activation_shape(kWhere, "x", x);
-        check_logits(kWhere, "dlogits", dlogits, shape, dw);
+        const Named out{"dw", dw};
+        const ActivationShape shape =
+            check_classifier(kWhere, {"dlogits", dlogits}, {"x", x}, out, out);
         const auto dw_view = float32_out(kWhere, "dw", dw);
         const auto dlogits_view = float32_arg(kWhere, "dlogits", dlogits);
         const auto x_view = float32_arg(kWhere, "x", x);
-        check_disjoint(kWhere, "dw", dw, "dlogits", dlogits);
-        check_disjoint(kWhere, "dw", dw, "x", x);
         const py::gil_scoped_release release;
         classifier_weight_gradient(dw_view, dlogits_view, x_view, shape, scale);
       },

@@ -32,7 +32,7 @@ def train(
         _Text,
         typer.Option(
             metavar="FILE",
-            help="Text (UTF-8), or .bin of uint16 tokens. Default: built-in stories.",
+            help="Text (UTF-8), or .bin of tokens (pyane data prepare). Default: built-in stories.",
         ),
     ] = None,
     tokenizer: Annotated[

@@ -45,7 +45,7 @@ class TrainConfig:
 
     Attributes:
         preset: Shape of the model, a key of `pyane.llama.PRESETS`.
-        data: Text file (UTF-8) or `.bin` file of uint16 tokens; None: the built-in stories.
+        data: Text file (UTF-8) or `.bin` file of tokens (docs/data.md); None: the built-in stories.
         tokenizer: SentencePiece `.model`, llama2.c `.bin` or Hugging Face `.json`; None: one is trained on
             the text.
         init_from: Run folder, llama2.c checkpoint or Hugging Face folder whose weights training starts
