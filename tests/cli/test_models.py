@@ -409,3 +409,16 @@ def test_every_real_program_is_shown_and_checked(
         assert facts["fault"] == "", path.name
         assert facts["op_counts"]
         says(capsys, "check", str(path), "--chip", "all", "--fail-on", "never")
+
+
+def test_a_long_line_is_shown_around_the_place(capsys: pytest.CaptureFixture[str]) -> None:
+    line = operation("acosh", "t", X, {"x": "%x"})
+    padding = " " * 3000
+    Path("long.mil").write_text(
+        WRONG.replace(f"        {line}", f"{padding}{line}{padding}relu"[:-4])
+    )
+    out = says_any(capsys, "check", "long.mil")
+    _, source, caret = out.splitlines()[:3]
+    assert source.startswith("    ...")
+    assert source.endswith("...")
+    assert source[caret.index("^") :].startswith(line[:40])

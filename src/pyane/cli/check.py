@@ -23,7 +23,9 @@ NEVER = "never"
 def check(
     models: Annotated[
         list[str],
-        typer.Argument(help="Models: .mil, .mlmodelc, .mlpackage, .mlmodel; - reads MIL text."),
+        typer.Argument(
+            metavar="MODEL...", help=".mil, .mlmodelc, .mlpackage or .mlmodel; - reads MIL text."
+        ),
     ],
     chip: Annotated[
         list[str],

@@ -137,7 +137,10 @@ def _snippet(lines: Sequence[str], line: int, column: int) -> list[str]:
     start = 0 if at < _SNIPPET_COLUMNS else at - _SNIPPET_COLUMNS // 2
     shown = text[start : start + _SNIPPET_COLUMNS]
     indent = len(shown) - len(shown.lstrip())
-    return [shown[indent:], " " * max(at - start - indent, 0) + "^"]
+    before = "..." if start else ""
+    after = "..." if start + _SNIPPET_COLUMNS < len(text) else ""
+    caret = " " * (len(before) + max(at - start - indent, 0)) + "^"
+    return [before + shown[indent:] + after, caret]
 
 
 def _summary(checked: Checked, chips: Sequence[str]) -> str:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from ..model import Model
 
 ModelArgument = Annotated[
-    str, typer.Argument(help="A .mil, .mlmodelc, .mlpackage or .mlmodel; - reads MIL text.")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A .mil, .mlmodelc, .mlpackage or .mlmodel; - reads MIL text."
+    ),
 ]
 FunctionOption = Annotated[
     str, typer.Option("--function", help="Function of the program. Default: its own, or main.")
