@@ -102,26 +102,12 @@ def bench_pyane(args: argparse.Namespace, tokens: np.ndarray) -> dict:
 def bench_torch(args: argparse.Namespace, tokens: np.ndarray) -> dict:
     import torch  # noqa: PLC0415 - optional
     from torch.nn import functional as F  # noqa: PLC0415
-
-    sys.path.insert(0, str(HERE.parent / "tests" / "golden"))
-    from make_golden import Llama  # noqa: PLC0415
+    from torch_llama import torch_llama  # noqa: PLC0415 - needs torch
 
     if args.threads:
         torch.set_num_threads(args.threads)
     config = PRESETS[args.preset]
-    names = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size")
-    sizes = {name: getattr(config, name) for name in names}
-    model = Llama(sizes | {"tied_classifier": config.tied_classifier, "seq_len": args.seq})
-    model.turn = model.turn.to(torch.complex64)
-    weights = Parameters(config).init(np.random.default_rng(0))
-    with torch.no_grad():
-        for full_name, parameter in model.named_parameters():
-            parts = full_name.removesuffix(".weight").split(".")
-            source = weights[parts[-1]]
-            parameter.copy_(
-                torch.from_numpy(source[int(parts[1])] if parts[0] == "layers" else source)
-            )
-    del weights
+    model = torch_llama(Parameters(config).init(np.random.default_rng(0)), args.seq)
     ids = torch.from_numpy(tokens[:, :-1].astype(np.int64))
     targets = torch.from_numpy(tokens[:, 1:].astype(np.int64)).flatten()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.0, fused=True)
