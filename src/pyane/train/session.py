@@ -300,14 +300,16 @@ def _build(config: TrainConfig, parameters: llama.Parameters) -> tuple[llama.Mod
     if config.threads is not None:
         pyane.set_num_threads(config.threads)
     device = _open_device(config)
-    standard = TrainConfig()
-    for name in ("pipeline", "weights_as", "blobs", "cls"):
-        if getattr(config, name) != getattr(standard, name):
-            flag = "--" + name.replace("_", "-")
-            msg = f"{flag} {getattr(config, name)}: not available in this version"
-            raise ConfigError(msg)
-    model = llama.Model(
-        parameters.config, parameters, device, batch=config.batch_size, seq_len=config.seq_len
+    model = llama.create_model(
+        parameters.config,
+        parameters,
+        device=device,
+        batch=config.batch_size,
+        seq_len=config.seq_len,
+        pipeline=config.pipeline,
+        weights_as=config.weights_as,
+        blobs=config.blobs,
+        cls=config.cls,
     )
     return model, device.name
 
