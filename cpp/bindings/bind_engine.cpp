@@ -268,20 +268,29 @@ void bind_engine(py::module_& m) {
       .def("evaluate", &pyane::Request::evaluate, py::call_guard<py::gil_scoped_release>(),
            "Runs the kernel once, without the GIL. Raises EvaluateError.")
       .def_property_readonly("device_time_ns", &pyane::Request::device_time_ns,
-                             "The device's own time for the last evaluate; None if not told.");
+                             "The device's own time for the last evaluate; None if not told.")
+      .def_property_readonly("states", &pyane::Request::states,
+                             "Memory of the states, in the order of the kernel's.");
 
   py::class_<pyane::Kernel, std::shared_ptr<pyane::Kernel>>(
       engine, "Kernel", "A compiled function. Use pyane.Kernel.")
       .def_property_readonly("inputs", &pyane::Kernel::inputs, "In alphabetical order.")
       .def_property_readonly("outputs", &pyane::Kernel::outputs, "In alphabetical order.")
+      .def_property_readonly("states", &pyane::Kernel::states, "In alphabetical order.")
       .def_property_readonly("surface_bytes", &pyane::Kernel::surface_bytes,
                              "Allocation that every surface of a request should have.")
       .def_property_readonly("is_loaded", &pyane::Kernel::is_loaded)
       .def_property_readonly("device_name", &pyane::Kernel::device_name)
       .def_property_readonly("details", &pyane::Kernel::details,
                              "What the device tells of the kernel: (key, value) pairs.")
-      .def("bind", &pyane::Kernel::bind, py::arg("inputs"), py::arg("outputs"),
-           "Binds surfaces in the order of inputs and outputs. Raises ShapeError.")
+      .def("bind",
+           py::overload_cast<std::vector<std::shared_ptr<pyane::Surface>>,
+                             std::vector<std::shared_ptr<pyane::Surface>>,
+                             std::vector<std::shared_ptr<pyane::Surface>>>(&pyane::Kernel::bind),
+           py::arg("inputs"), py::arg("outputs"),
+           py::arg("states") = std::vector<std::shared_ptr<pyane::Surface>>(),
+           "Binds surfaces in the order of inputs, outputs and states (none: zero-filled ones of "
+           "the request's own). Raises ShapeError.")
       .def("unload", &pyane::Kernel::unload, py::call_guard<py::gil_scoped_release>(),
            "Frees what the device holds.");
 

@@ -75,7 +75,8 @@ class AneKernel final : public Kernel, public std::enable_shared_from_this<AneKe
   const std::vector<TensorSpec>& outputs() const override { return loaded_.interface.outputs; }
   std::size_t surface_bytes() const override { return loaded_.interface.surface_bytes; }
   std::shared_ptr<Request> bind(std::vector<std::shared_ptr<Surface>> inputs,
-                                std::vector<std::shared_ptr<Surface>> outputs) override;
+                                std::vector<std::shared_ptr<Surface>> outputs,
+                                std::vector<std::shared_ptr<Surface>> states) override;
   void unload() override {
     if (const auto failure = unload_if_loaded()) {
       throw AneError("ANE unload failed for '" + function() + "'" + failure->text(), "unload",
@@ -165,7 +166,9 @@ void AneRequest::evaluate() {
 }
 
 std::shared_ptr<Request> AneKernel::bind(std::vector<std::shared_ptr<Surface>> inputs,
-                                         std::vector<std::shared_ptr<Surface>> outputs) {
+                                         std::vector<std::shared_ptr<Surface>> outputs,
+                                         std::vector<std::shared_ptr<Surface>> states) {
+  check_states(this->states(), states, inputs, outputs);
   check_binding(loaded_.interface.inputs, loaded_.interface.outputs, inputs, outputs);
   check_uniform(inputs, outputs);
   const std::shared_lock guard(state_mutex_);

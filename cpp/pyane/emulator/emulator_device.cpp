@@ -50,11 +50,18 @@ class EmulatorRequest final : public Request {
  public:
   EmulatorRequest(std::shared_ptr<Loaded> loaded, std::shared_ptr<const Plan> plan,
                   std::vector<std::shared_ptr<Surface>> inputs,
-                  std::vector<std::shared_ptr<Surface>> outputs)
+                  std::vector<std::shared_ptr<Surface>> outputs,
+                  std::vector<std::shared_ptr<Surface>> states)
       : loaded_(std::move(loaded)),
         arena_bytes_(plan->arena_bytes),
         inputs_(std::move(inputs)),
-        outputs_(std::move(outputs)) {
+        outputs_(std::move(outputs)),
+        states_(std::move(states)) {
+    if (states_.empty()) {
+      for (const TensorSpec& spec : plan->states) states_.push_back(create_surface(spec.n_bytes));
+    }
+    std::vector<std::byte*> kept;
+    for (const auto& surface : states_) kept.push_back(surface->data());
     std::vector<std::byte*> from;
     std::vector<std::byte*> to;
     for (const auto& surface : inputs_) from.push_back(surface->data());
@@ -70,8 +77,11 @@ class EmulatorRequest final : public Request {
         to.push_back(outputs_[i]->data());
       }
     }
-    execution_ = std::make_unique<Execution>(std::move(plan), std::move(from), std::move(to));
+    execution_ = std::make_unique<Execution>(std::move(plan), std::move(from), std::move(to),
+                                             std::move(kept));
   }
+
+  std::vector<std::shared_ptr<Surface>> states() const override { return states_; }
 
   void evaluate() override {
     const std::lock_guard lock(mutex_);
@@ -99,6 +109,7 @@ class EmulatorRequest final : public Request {
   std::size_t arena_bytes_;
   std::vector<std::shared_ptr<Surface>> inputs_;
   std::vector<std::shared_ptr<Surface>> outputs_;
+  std::vector<std::shared_ptr<Surface>> states_;
   std::vector<Staged> staged_;
   std::unique_ptr<Execution> execution_;
   std::mutex mutex_;
@@ -109,7 +120,8 @@ class EmulatorKernel final : public Kernel {
   explicit EmulatorKernel(std::shared_ptr<Loaded> loaded)
       : loaded_(std::move(loaded)),
         inputs_(loaded_->plan->inputs),
-        outputs_(loaded_->plan->outputs) {
+        outputs_(loaded_->plan->outputs),
+        states_(loaded_->plan->states) {
     for (const auto* specs : {&inputs_, &outputs_}) {
       for (const TensorSpec& spec : *specs) surface_bytes_ = std::max(surface_bytes_, spec.n_bytes);
     }
@@ -117,6 +129,7 @@ class EmulatorKernel final : public Kernel {
 
   const std::vector<TensorSpec>& inputs() const override { return inputs_; }
   const std::vector<TensorSpec>& outputs() const override { return outputs_; }
+  std::vector<TensorSpec> states() const override { return states_; }
   std::size_t surface_bytes() const override { return surface_bytes_; }
   const std::string& device_name() const override { return kName; }
   bool is_loaded() const override {
@@ -125,12 +138,14 @@ class EmulatorKernel final : public Kernel {
   }
 
   std::shared_ptr<Request> bind(std::vector<std::shared_ptr<Surface>> inputs,
-                                std::vector<std::shared_ptr<Surface>> outputs) override {
+                                std::vector<std::shared_ptr<Surface>> outputs,
+                                std::vector<std::shared_ptr<Surface>> states) override {
     check_binding(inputs_, outputs_, inputs, outputs);
+    check_states(states_, states, inputs, outputs);
     const std::lock_guard lock(loaded_->mutex);
     if (loaded_->plan == nullptr) throw_unloaded(*loaded_);
     auto request = std::make_shared<EmulatorRequest>(loaded_, loaded_->plan, std::move(inputs),
-                                                     std::move(outputs));
+                                                     std::move(outputs), std::move(states));
     auto& requests = loaded_->requests;
     if (requests.size() == requests.capacity()) {  // Forget the dead before growing.
       std::erase_if(requests, [](const auto& known) { return known.expired(); });
@@ -156,6 +171,7 @@ class EmulatorKernel final : public Kernel {
   std::shared_ptr<Loaded> loaded_;
   std::vector<TensorSpec> inputs_;
   std::vector<TensorSpec> outputs_;
+  std::vector<TensorSpec> states_;
   std::size_t surface_bytes_ = kMinSurfaceBytes;
 };
 

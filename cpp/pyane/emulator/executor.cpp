@@ -61,9 +61,20 @@ void ArenaPool::reserve(std::size_t n_bytes) {
   largest_ = n_bytes;
 }
 
+void run_steps(const Plan& plan, std::span<const TensorView> views, std::byte* arena) {
+  for (const PlannedStep& step : plan.steps) {
+    step.step->run({.inputs = views.subspan(step.first_tensor, step.n_inputs),
+                    .outputs = views.subspan(step.first_tensor + step.n_inputs, step.n_outputs),
+                    .scratch = arena == nullptr ? nullptr : arena + step.scratch_offset});
+  }
+}
+
 Execution::Execution(std::shared_ptr<const Plan> plan, std::vector<std::byte*> inputs,
-                     std::vector<std::byte*> outputs)
-    : plan_(std::move(plan)), inputs_(std::move(inputs)), outputs_(std::move(outputs)) {
+                     std::vector<std::byte*> outputs, std::vector<std::byte*> states)
+    : plan_(std::move(plan)),
+      inputs_(std::move(inputs)),
+      outputs_(std::move(outputs)),
+      states_(std::move(states)) {
   views_.resize(plan_->tensors.size());
   for (std::size_t i = 0; i < views_.size(); ++i) {
     static_cast<TensorLayout&>(views_[i]) = plan_->tensors[i].layout;
@@ -71,24 +82,20 @@ Execution::Execution(std::shared_ptr<const Plan> plan, std::vector<std::byte*> i
 }
 
 void Execution::resolve(std::byte* arena) {
-  for (std::size_t i = 0; i < views_.size(); ++i) {
-    const Address& address = plan_->tensors[i].address;
-    std::byte* base = nullptr;
+  const auto base_of = [&](const Address& address) {
     switch (address.base) {
-      case Address::Base::kArena:
-        base = arena;
-        break;
       case Address::Base::kInput:
-        base = inputs_[address.index];
-        break;
+        return inputs_[address.index];
       case Address::Base::kOutput:
-        base = outputs_[address.index];
-        break;
-      case Address::Base::kConstant:
-        base = const_cast<std::byte*>(address.constant);  // Steps read their inputs only.
-        break;
+        return outputs_[address.index];
+      case Address::Base::kState:
+        return states_[address.index];
+      default:
+        return arena;
     }
-    views_[i].data = base == nullptr ? nullptr : base + address.offset;
+  };
+  for (std::size_t i = 0; i < views_.size(); ++i) {
+    views_[i].data = emulator::resolve(plan_->tensors[i].address, base_of);
   }
   arena_ = arena;
   is_resolved_ = true;
@@ -96,12 +103,7 @@ void Execution::resolve(std::byte* arena) {
 
 void Execution::run(std::byte* arena) {
   if (!is_resolved_ || arena != arena_) resolve(arena);
-  const std::span<const TensorView> views(views_);
-  for (const PlannedStep& step : plan_->steps) {
-    step.step->run({.inputs = views.subspan(step.first_tensor, step.n_inputs),
-                    .outputs = views.subspan(step.first_tensor + step.n_inputs, step.n_outputs),
-                    .scratch = arena == nullptr ? nullptr : arena + step.scratch_offset});
-  }
+  run_steps(*plan_, views_, arena);
 }
 
 }  // namespace pyane::emulator

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "pyane/emulator/plan.h"
@@ -52,12 +53,24 @@ class ArenaPool {
   std::size_t largest_ = 0;
 };
 
+/// Memory of a tensor. `base_of` gives that of everything but constants.
+template <typename BaseOf>
+std::byte* resolve(const Address& address, const BaseOf& base_of) {
+  std::byte* const base = address.base == Address::Base::kConstant
+                              ? const_cast<std::byte*>(address.constant)  // Inputs are only read.
+                              : base_of(address);
+  return base == nullptr ? nullptr : base + address.offset;
+}
+
+/// Evaluates all steps of a plan whose tensors are `views`.
+void run_steps(const Plan& plan, std::span<const TensorView> views, std::byte* arena);
+
 /// A plan with its surfaces: addresses are worked out once per request, and once more when the
 /// arena has moved.
 class Execution {
  public:
   Execution(std::shared_ptr<const Plan> plan, std::vector<std::byte*> inputs,
-            std::vector<std::byte*> outputs);
+            std::vector<std::byte*> outputs, std::vector<std::byte*> states = {});
 
   /// Evaluates all steps. Allocates nothing. Not thread-safe.
   /// @throws EvaluateError
@@ -69,6 +82,7 @@ class Execution {
   std::shared_ptr<const Plan> plan_;
   std::vector<std::byte*> inputs_;
   std::vector<std::byte*> outputs_;
+  std::vector<std::byte*> states_;
   std::vector<TensorView> views_;
   std::byte* arena_ = nullptr;
   bool is_resolved_ = false;

@@ -65,7 +65,8 @@ class Fuser {
       if (candidate == kNone || candidate == own) continue;
       const NodeGroup& members = groups_[candidate].members;
       const std::size_t first = members.front();
-      if (nodes_[first].record->tile == nullptr || shape_of(first) != shape_of(i) ||
+      if (nodes_[first].record->tile == nullptr || nodes_[first].is_known != nodes_[i].is_known ||
+          shape_of(first) != shape_of(i) ||
           members.size() + groups_[own].members.size() > kMaxGroup) {
         continue;
       }

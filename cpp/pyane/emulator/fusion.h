@@ -13,6 +13,7 @@ struct Node {
   const KernelRecord* record = nullptr;
   std::vector<mil::ValueId> inputs;  ///< In the order of the record's operands; -1: absent.
   std::vector<mil::ValueId> outputs;
+  bool is_known = false;  ///< Evaluated when compiling: all it reads is constant.
 };
 
 /// Nodes that become one step (several only when they are elementwise), in program order.

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 
 #include "pyane/base/error.h"
 #include "pyane/emulator/kernels/reshape.h"
@@ -32,18 +33,37 @@ void require_kernel(const mil::VerifiedFunction& function,
                            operation.record->name, place.line, place.column);
 }
 
-std::vector<ValueId> operands_of(const mil::VerifiedOperation& operation) {
+bool is_state(const mil::VerifiedFunction& function, ValueId value) {
+  return function.values[at(value)].type.kind == mil::Type::Kind::kState;
+}
+
+std::vector<ValueId> operands_of(const mil::VerifiedFunction& function,
+                                 const mil::VerifiedOperation& operation) {
   std::vector<ValueId> values;
   for (const std::string_view name : find_kernel(operation.record->name)->operands) {
-    const auto found = std::find_if(operation.inputs.begin(), operation.inputs.end(),
-                                    [&](const auto& input) { return input.spec->name == name; });
-    if (found == operation.inputs.end()) {
+    const mil::VerifiedInput* const found = operation.find_input(name);
+    if (found == nullptr) {
       values.push_back(-1);
     } else {
       values.insert(values.end(), found->values.begin(), found->values.end());
     }
   }
+  for (const mil::VerifiedBlock& block : operation.blocks) {
+    for (const ValueId value : captured_by(function, block)) {
+      if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+    }
+  }
   return values;
+}
+
+/// Whether `operation` does something beside making its results.
+bool changes_a_state(const mil::VerifiedOperation& operation) {
+  if (find_kernel(operation.record->name) != nullptr &&
+      find_kernel(operation.record->name)->writes_state) {
+    return true;
+  }
+  return std::any_of(operation.blocks.begin(), operation.blocks.end(),
+                     [](const auto& block) { return !states_written_by(block).empty(); });
 }
 
 bool is_invertible_view(const Node& node) {
@@ -53,7 +73,6 @@ bool is_invertible_view(const Node& node) {
 }
 
 /// A transposed result that is reshaped next should be the contiguous one, if its producer can
-
 /// write across.
 bool wants_contiguous(const Graph& graph, std::size_t node) {
   if (graph.nodes[node].record->op != "transpose") return false;
@@ -75,34 +94,106 @@ bool wants_contiguous(const Graph& graph, std::size_t node) {
 
 }  // namespace
 
-Graph::Graph(const mil::VerifiedFunction& verified) : function(verified) {
-  // Only what the outputs need, found backwards.
-  std::vector<bool> is_needed(function.values.size(), false);
-  for (const ValueId value : function.outputs) is_needed[at(value)] = true;
-  std::vector<const mil::VerifiedOperation*> needed;
-  for (auto i = function.operations.rbegin(); i != function.operations.rend(); ++i) {
-    const bool is_used = std::any_of(i->outputs.begin(), i->outputs.end(), [&](ValueId value) {
-      return is_needed[at(value)] && value_of(value).constant == nullptr;
+Unit unit_of(const mil::VerifiedFunction& function) {
+  Unit unit{.function = function,
+            .operations = function.operations,
+            .parameters = {},
+            .states = {},
+            .outputs = function.outputs};
+  for (const ValueId value : function.parameters) {
+    (is_state(function, value) ? unit.states : unit.parameters).push_back(value);
+  }
+  for (auto* const values : {&unit.parameters, &unit.states, &unit.outputs}) {
+    std::sort(values->begin(), values->end(), [&](ValueId a, ValueId b) {
+      return function.values[at(a)].name < function.values[at(b)].name;
     });
-    const bool is_known = std::any_of(i->outputs.begin(), i->outputs.end(), [&](ValueId value) {
+  }
+  return unit;
+}
+
+namespace {
+
+void collect_captured(const mil::VerifiedFunction& function, const mil::VerifiedBlock& block,
+                      std::unordered_set<ValueId>& defined, std::vector<ValueId>& captured) {
+  const auto read = [&](ValueId value) {
+    if (defined.count(value) == 0 && function.values[at(value)].constant == nullptr) {
+      captured.push_back(value);
+    }
+  };
+  defined.insert(block.parameters.begin(), block.parameters.end());
+  for (const mil::VerifiedOperation& operation : block.operations) {
+    for (const mil::VerifiedInput& input : operation.inputs) {
+      for (const ValueId value : input.values) read(value);
+    }
+    for (const mil::VerifiedBlock& nested : operation.blocks) {
+      collect_captured(function, nested, defined, captured);
+    }
+    defined.insert(operation.outputs.begin(), operation.outputs.end());
+  }
+  for (const ValueId value : block.outputs) read(value);
+}
+
+}  // namespace
+
+std::vector<ValueId> captured_by(const mil::VerifiedFunction& function,
+                                 const mil::VerifiedBlock& block) {
+  std::unordered_set<ValueId> defined;
+  std::vector<ValueId> captured;
+  collect_captured(function, block, defined, captured);
+  std::sort(captured.begin(), captured.end());
+  captured.erase(std::unique(captured.begin(), captured.end()), captured.end());
+  return captured;
+}
+
+std::vector<ValueId> states_written_by(const mil::VerifiedBlock& block) {
+  std::vector<ValueId> states;
+  for (const mil::VerifiedOperation& operation : block.operations) {
+    const KernelRecord* const record = find_kernel(operation.record->name);
+    if (record != nullptr && record->writes_state) {
+      states.push_back(operation.find_input(record->operands[0])->values[0]);
+    }
+    for (const mil::VerifiedBlock& nested : operation.blocks) {
+      const std::vector<ValueId> inner = states_written_by(nested);
+      states.insert(states.end(), inner.begin(), inner.end());
+    }
+  }
+  std::sort(states.begin(), states.end());
+  states.erase(std::unique(states.begin(), states.end()), states.end());
+  return states;
+}
+
+Graph::Graph(const Unit& unit) : function(unit.function), outputs(unit.outputs) {
+  // Only what the outputs and the states need, found backwards.
+  std::unordered_set<ValueId> needed_values(outputs.begin(), outputs.end());
+  std::vector<const mil::VerifiedOperation*> needed;
+  for (auto i = unit.operations.rbegin(); i != unit.operations.rend(); ++i) {
+    const bool is_folded = std::any_of(i->outputs.begin(), i->outputs.end(), [&](ValueId value) {
       return value_of(value).constant != nullptr;
     });
-    if (!is_known) require_kernel(function, *i);
-    if (!is_used) continue;
+    if (is_folded) continue;
+    require_kernel(function, *i);
+    const bool is_needed =
+        std::any_of(i->outputs.begin(), i->outputs.end(),
+                    [&](ValueId value) { return needed_values.count(value) != 0; }) ||
+        changes_a_state(*i);
+    if (!is_needed) continue;
     needed.push_back(&*i);
-    for (const ValueId value : operands_of(*i)) {
-      if (value >= 0) is_needed[at(value)] = true;
-    }
+    for (const ValueId value : operands_of(function, *i)) needed_values.insert(value);
   }
   for (auto i = needed.rbegin(); i != needed.rend(); ++i) {
     const mil::VerifiedOperation& operation = **i;
     const std::size_t node = nodes.size();
     nodes.push_back({.operation = &operation,
                      .record = find_kernel(operation.record->name),
-                     .inputs = operands_of(operation),
+                     .inputs = operands_of(function, operation),
                      .outputs = operation.outputs});
+    const std::vector<ValueId>& inputs = nodes.back().inputs;
+    nodes.back().is_known =
+        !operation.record->is_impure && !nodes.back().record->is_random &&
+        operation.blocks.empty() &&
+        std::all_of(inputs.begin(), inputs.end(), [&](ValueId v) { return v < 0 || is_known(v); });
     for (const ValueId value : operation.outputs) producer[value] = node;
-    for (const ValueId value : nodes.back().inputs) {
+    for (const ValueId value : inputs) {
       if (value >= 0) consumers[value].push_back(node);
     }
   }
@@ -115,14 +206,26 @@ std::string Graph::describe(ValueId value) const {
 }
 
 TensorLayout Graph::layout_of(ValueId value) const {
-  const mil::Type& type = value_of(value).type;
+  mil::Type type = value_of(value).type;
   const std::string where =
       std::string(function.source_name) + ": the emulator cannot store " + describe(value);
+  if (type.kind == mil::Type::Kind::kState) type = type.elements.at(0);
+  if (type.kind == mil::Type::Kind::kList && type.elements.at(0).is_tensor()) {
+    mil::Type element = type.elements[0];
+    element.dims.insert(element.dims.begin(), type.length);
+    type = std::move(element);
+  }
+  if (type.kind == mil::Type::Kind::kTensorBuffer) {
+    const bool is_plain =
+        std::all_of(type.interleave_factors.begin(), type.interleave_factors.end(),
+                    [](std::int64_t factor) { return factor == 1; });
+    if (!is_plain || !element_count(type.dims) || type.strides != contiguous_strides(type.dims)) {
+      throw CompileError(where + ": only buffers without gaps and interleaving");
+    }
+    type.kind = mil::Type::Kind::kTensor;
+  }
   if (!type.is_tensor() || type.dtype == DType::kString) {
     throw CompileError(where + ": tensors of numbers and bools only");
-  }
-  if (dtype_info(type.dtype).bits < 8) {
-    throw CompileError(where + ": element types of less than 8 bits are for constants only");
   }
   if (type.dims.size() > static_cast<std::size_t>(kMaxRank)) {
     throw CompileError(where + ": at most " + std::to_string(kMaxRank) + " dimensions");
@@ -148,10 +251,12 @@ bool Graph::is_read_outside(ValueId value, const NodeGroup& group) const {
 std::unordered_map<ValueId, Home> choose_homes(const Graph& graph) {
   std::unordered_map<ValueId, Home> homes;
   const auto can_have_home = [&](ValueId value) {
-    return graph.producer.count(value) != 0 && !graph.is_output(value) && homes.count(value) == 0;
+    return graph.producer.count(value) != 0 && !graph.is_output(value) && homes.count(value) == 0 &&
+           !graph.is_known(value);
   };
   for (std::size_t node = graph.nodes.size(); node-- > 0;) {
     const Node& known = graph.nodes[node];
+    if (known.is_known) continue;
     if (known.record->place != nullptr) {
       for (std::size_t i = 0; i < known.inputs.size(); ++i) {
         if (can_have_home(known.inputs[i])) homes[known.inputs[i]] = {node, i};

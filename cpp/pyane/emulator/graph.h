@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -14,13 +15,35 @@ namespace pyane::emulator {
 
 using mil::ValueId;
 
-/// What the planner asks about a function: the operations that its outputs need, with their
+/// What is planned together: the body of a function, or a block nested in one of its operations.
+struct Unit {
+  const mil::VerifiedFunction& function;
+  std::span<const mil::VerifiedOperation> operations;
+  std::vector<ValueId> parameters;  ///< Tensors and lists; of a block also what it takes from
+                                    ///< outside.
+  std::vector<ValueId> states;
+  std::vector<ValueId> outputs;  ///< Without repetition.
+};
+
+/// The body of a function, its parameters and outputs in the order of their names.
+Unit unit_of(const mil::VerifiedFunction& function);
+
+/// Values that a block reads but does not define, constants left out, in the order of their
+/// definition. States are among them.
+std::vector<ValueId> captured_by(const mil::VerifiedFunction& function,
+                                 const mil::VerifiedBlock& block);
+
+/// States that a block writes.
+std::vector<ValueId> states_written_by(const mil::VerifiedBlock& block);
+
+/// What the planner asks about a unit: the operations that its outputs and states need, with their
 /// kernels, and who makes and reads each value. Refers to the function, which must outlive it.
 struct Graph {
   /// @throws UnsupportedOpError  for the first operation without a kernel.
-  explicit Graph(const mil::VerifiedFunction& verified);
+  explicit Graph(const Unit& unit);
 
   const mil::VerifiedFunction& function;
+  std::vector<ValueId> outputs;
   std::vector<Node> nodes;  ///< In program order.
   std::unordered_map<ValueId, std::size_t> producer;
   std::unordered_map<ValueId, std::vector<std::size_t>> consumers;
@@ -30,16 +53,22 @@ struct Graph {
   }
   /// For messages.
   std::string describe(ValueId value) const;
-  /// Contiguous. @throws CompileError  for what cannot be stored.
+  /// Contiguous; a list is laid out as one tensor of its elements, a state as the tensor it holds.
+  /// @throws CompileError  for what cannot be stored.
   TensorLayout layout_of(ValueId value) const;
   mil::OpContext context(std::size_t node) const {
     return function.context(*nodes[node].operation);
   }
   bool is_output(ValueId value) const {
-    return std::find(function.outputs.begin(), function.outputs.end(), value) !=
-           function.outputs.end();
+    return std::find(outputs.begin(), outputs.end(), value) != outputs.end();
   }
   bool is_read_outside(ValueId value, const NodeGroup& group) const;
+  /// Whether the value is worked out when compiling.
+  bool is_known(ValueId value) const {
+    const auto found = producer.find(value);
+    return found == producer.end() ? value_of(value).constant != nullptr
+                                   : nodes[found->second].is_known;
+  }
 };
 
 /// The memory of a value that is part of a later value's: an operand of concat or stack that its

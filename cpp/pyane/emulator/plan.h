@@ -13,9 +13,9 @@ namespace pyane::emulator {
 
 /// Where a tensor's first element is: a base address, known at evaluation, plus an offset.
 struct Address {
-  enum class Base : std::uint8_t { kArena, kInput, kOutput, kConstant };
+  enum class Base : std::uint8_t { kArena, kInput, kOutput, kState, kConstant };
   Base base = Base::kArena;
-  std::uint32_t index = 0;              ///< kInput, kOutput: which surface.
+  std::uint32_t index = 0;              ///< kInput, kOutput, kState: which surface.
   const std::byte* constant = nullptr;  ///< kConstant.
   std::int64_t offset = 0;              ///< In bytes.
 };
@@ -40,6 +40,7 @@ struct PlannedStep {
 struct Plan {
   std::vector<TensorSpec> inputs;   ///< By name.
   std::vector<TensorSpec> outputs;  ///< By name.
+  std::vector<TensorSpec> states;   ///< By name.
   std::vector<PlannedTensor> tensors;
   std::vector<PlannedStep> steps;
   std::size_t arena_bytes = 0;

@@ -1,307 +1,101 @@
 #include "pyane/emulator/planner.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
-#include <limits>
 #include <map>
-#include <new>
 #include <optional>
-#include <unordered_map>
 #include <utility>
 
 #include "pyane/base/error.h"
-#include "pyane/emulator/arena.h"
+#include "pyane/emulator/control_flow.h"
 #include "pyane/emulator/graph.h"
 #include "pyane/emulator/iteration.h"
 #include "pyane/emulator/kernels/copy.h"
 #include "pyane/emulator/kernels/fused.h"
-#include "pyane/emulator/kernels/reshape.h"
-#include "pyane/emulator/scratch.h"
+#include "pyane/emulator/places.h"
+#include "pyane/emulator/plan_memory.h"
 
 namespace pyane::emulator {
 namespace {
 
 using mil::OpContext;
 
-std::size_t at(ValueId value) { return static_cast<std::size_t>(value); }
-
-/// Memory that tensors live in.
-struct Buffer {
-  Address::Base base = Address::Base::kArena;
-  std::uint32_t index = 0;
-  const std::byte* constant = nullptr;
-  std::size_t n_bytes = 0;
-  std::optional<std::pair<std::size_t, std::size_t>> steps =
-      std::nullopt;  ///< First and last that touch it.
-};
-
-/// Where a value is.
-struct Place {
-  std::size_t buffer = 0;
-  std::int64_t offset = 0;  ///< In elements.
-  TensorLayout layout;
-};
-
 class Planner {
  public:
-  Planner(const mil::VerifiedFunction& function, const PlanOptions& options)
-      : function_(function), options_(options), graph_(function), places_(function.values.size()) {}
+  Planner(const Unit& unit, const PlanOptions& options, const KnownConstants& known)
+      : unit_(unit),
+        options_(options),
+        known_(known),
+        graph_(unit),
+        places_(graph_, memory_, options.optimizes),
+        is_emitted_(graph_.nodes.size(), false) {}
 
   Plan run() {
-    collect_parameters();
-    groups_ = fuse(graph_.nodes, function_, options_.optimizes);
-    if (options_.optimizes) home_ = choose_homes(graph_);
-    for (const NodeGroup& group : groups_) emit(group);
-    for (const ValueId value : function_.outputs) {
-      const Place target = output_place(value);
-      if (!(is_made_at(value, target))) emit_copy(place_of(value), target);
+    collect_surfaces();
+    for (const NodeGroup& group : fuse(graph_.nodes, graph_.function, options_.optimizes)) {
+      emit(group);
+      for (const std::size_t node : group) is_emitted_[node] = true;
     }
-    finish();
+    for (const ValueId value : unit_.outputs) {
+      const Place& target = places_.output(value);
+      if (!places_.is_made_at(value, target)) memory_.add_copy(places_.of(value), target);
+    }
+    memory_.finish(plan_);
     return std::move(plan_);
   }
 
  private:
-  static std::size_t n_bytes_of(const TensorLayout& layout) {
-    return static_cast<std::size_t>(layout.count()) * layout.element_bytes();
-  }
+  // ---- Surfaces and states
 
-  // ---- Function signature
-
-  std::vector<TensorSpec> specs_of(const std::vector<ValueId>& values,
-                                   std::map<ValueId, std::uint32_t>& indices) const {
-    std::vector<ValueId> sorted = values;
-    std::sort(sorted.begin(), sorted.end(), [&](ValueId a, ValueId b) {
-      return graph_.value_of(a).name < graph_.value_of(b).name;
-    });
-    std::vector<TensorSpec> specs;
-    for (const ValueId value : sorted) {
-      const TensorLayout layout = graph_.layout_of(value);
-      indices[value] = static_cast<std::uint32_t>(specs.size());
-      specs.push_back(
-          {graph_.value_of(value).name, layout.dtype, layout.shape(), n_bytes_of(layout)});
-    }
-    return specs;
-  }
-
-  void collect_parameters() {
-    std::map<ValueId, std::uint32_t> inputs;
-    plan_.inputs = specs_of(function_.parameters, inputs);
-    plan_.outputs = specs_of(function_.outputs, output_index_);
-    for (const auto& [value, index] : inputs) {
-      const TensorLayout layout = graph_.layout_of(value);
-      places_[at(value)] =
-          Place{add_buffer(
-                    {.base = Address::Base::kInput, .index = index, .n_bytes = n_bytes_of(layout)}),
-                0, layout};
-    }
-    for (const auto& [value, index] : output_index_) {
-      output_buffer_[value] = add_buffer({.base = Address::Base::kOutput,
-                                          .index = index,
-                                          .n_bytes = n_bytes_of(graph_.layout_of(value))});
-    }
-  }
-
-  // ---- Places
-
-  std::size_t add_buffer(Buffer buffer) {
-    buffers_.push_back(buffer);
-    return buffers_.size() - 1;
-  }
-
-  Place fresh(const TensorLayout& layout) {
-    return {add_buffer({.n_bytes = n_bytes_of(layout)}), 0, layout};
-  }
-
-  Place output_place(ValueId value) {
-    return {output_buffer_.at(value), 0, graph_.layout_of(value)};
-  }
-
-  /// Where the producer of `value` writes it.
-  Place target_of(ValueId value) {
-    // Homes may be in homes, thousands deep in hostile text: a list, no recursion.
-    std::vector<ValueId> homes = {value};
-    while (!places_[at(homes.back())] && !graph_.is_output(homes.back())) {
-      const auto home = home_.find(homes.back());
-      if (home == home_.end()) break;
-      homes.push_back(graph_.nodes[home->second.node].outputs[0]);
-    }
-    for (; !homes.empty(); homes.pop_back()) settle(homes.back());
-    return *places_[at(value)];
-  }
-
-  /// Chooses the place of a value whose home, if it has one, has its place.
-  void settle(ValueId value) {
-    std::optional<Place>& place = places_[at(value)];
-    if (place) return;
-    if (graph_.is_output(value)) {
-      place = output_place(value);
-      return;
-    }
-    const auto home = home_.find(value);
-    if (home != home_.end()) place = inside_home(value, home->second);
-    if (place) {
-      at_home_.insert_or_assign(value, true);
-    } else {
-      place = fresh(graph_.layout_of(value));
-    }
-  }
-
-  std::optional<Place> inside_home(ValueId value, const Home& home) const {
-    const Node& node = graph_.nodes[home.node];
-    const Place& whole = *places_[at(node.outputs[0])];
-    const OpContext op = graph_.context(home.node);
-    if (node.record->place != nullptr) {
-      const SubTensor part = node.record->place(op, whole.layout, home.input);
-      return Place{whole.buffer, whole.offset + part.offset, part.layout};
-    }
-    if (node.record->op == "transpose") {
-      Place place = whole;
-      const std::vector<std::int64_t> perm = op.integers("perm");
-      for (std::size_t i = 0; i < perm.size(); ++i) {
-        const auto axis =
-            static_cast<std::size_t>(perm[i] < 0 ? perm[i] + whole.layout.rank : perm[i]);
-        place.layout.dims[axis] = whole.layout.dims[i];
-        place.layout.strides[axis] = whole.layout.strides[i];
-      }
-      return place;
-    }
-    const std::optional<TensorLayout> layout =
-        reshaped(whole.layout, graph_.value_of(value).type.dims);
-    if (!layout) return std::nullopt;
-    return Place{whole.buffer, whole.offset, *layout};
-  }
-
-  bool is_at_home(ValueId value, std::size_t node, std::size_t input) const {
-    const auto home = home_.find(value);
-    return home != home_.end() && home->second.node == node && home->second.input == input &&
-           at_home_.count(value) != 0;
-  }
-
-  bool is_made_at(ValueId value, const Place& target) const {
-    const std::optional<Place>& place = places_[at(value)];
-    return place && place->buffer == target.buffer;
-  }
-
-  /// Where `value` can be read.
-  Place place_of(ValueId value) {
-    std::optional<Place>& place = places_[at(value)];
-    if (!place) place = constant_place(value);  // Everything else has been made by now.
-    return *place;
-  }
-
-  Place constant_place(ValueId value) {
-    const mil::Constant& constant = *graph_.value_of(value).constant;
+  Place add_surface(ValueId value, Address::Base base, std::vector<TensorSpec>& specs) {
     const TensorLayout layout = graph_.layout_of(value);
-    const std::byte* data = constant.data.data();
-    if (reinterpret_cast<std::uintptr_t>(data) % layout.element_bytes() != 0) {
-      std::byte* copy = own(constant.data.size());
-      std::memcpy(copy, data, constant.data.size());
-      data = copy;
-    } else {
-      constant_owner_[buffers_.size()] = graph_.value_of(value).constant;
+    if (dtype_info(layout.dtype).bits < 8) {
+      throw CompileError(std::string(graph_.function.source_name) + ": a surface cannot hold " +
+                         graph_.describe(value) +
+                         ": element types of less than 8 bits are for constants only");
     }
-    return {
-        add_buffer(
-            {.base = Address::Base::kConstant, .constant = data, .n_bytes = n_bytes_of(layout)}),
-        0, layout};
+    specs.push_back(
+        {graph_.value_of(value).name, layout.dtype, layout.shape(), dense_bytes(layout)});
+    const auto index = static_cast<std::uint32_t>(specs.size() - 1);
+    return {memory_.add_external(base, index), 0, layout};
   }
 
-  /// Memory that lives as long as the plan.
-  std::byte* own(std::size_t n_bytes) {
-    constexpr std::align_val_t kAlignment{64};
-    auto* memory =
-        static_cast<std::byte*>(::operator new(std::max<std::size_t>(n_bytes, 1), kAlignment));
-    plan_.owners.emplace_back(memory, [](const std::byte* owned) {
-      ::operator delete(const_cast<std::byte*>(owned), std::align_val_t{64});
-    });
-    return memory;
+  void collect_surfaces() {
+    for (const ValueId value : unit_.parameters) {
+      const Place surface = add_surface(value, Address::Base::kInput, plan_.inputs);
+      places_.set(value, is_bool(surface) ? cleaned(surface) : surface);
+    }
+    for (const ValueId value : unit_.outputs) {
+      places_.set_output(value, add_surface(value, Address::Base::kOutput, plan_.outputs));
+    }
+    for (const ValueId value : unit_.states) {
+      const Place state = add_surface(value, Address::Base::kState, plan_.states);
+      places_.watch(state.buffer);
+      states_.insert_or_assign(value, state);
+    }
+    for (const auto& [value, constant] : known_) {
+      places_.set(value, memory_.constant(constant.layout, constant.data, constant.owner));
+    }
   }
 
-  bool is_constant(const Place& place) const {
-    return buffers_[place.buffer].base == Address::Base::kConstant;
+  static bool is_bool(const Place& place) { return place.layout.dtype == DType::kBool; }
+
+  /// Surfaces may hold any byte; kernels count on 0 and 1 for a bool.
+  Place cleaned(const Place& place) {
+    const Place clean = memory_.fresh(place.layout);
+    memory_.add_step(make_bool_copy(place.layout, clean.layout), {place}, {clean});
+    return clean;
   }
 
   // ---- Steps
-
-  TensorView view_of(const Place& place) const {
-    TensorView view;
-    static_cast<TensorLayout&>(view) = place.layout;
-    const Buffer& buffer = buffers_[place.buffer];
-    if (buffer.base == Address::Base::kConstant) {
-      // Steps read their inputs only.
-      view.data = const_cast<std::byte*>(buffer.constant) +
-                  place.offset * static_cast<std::int64_t>(place.layout.element_bytes());
-    }
-    return view;
-  }
-
-  static TensorView absent() {
-    TensorView view;
-    view.rank = -1;
-    return view;
-  }
-
-  using Inputs = std::vector<std::optional<Place>>;
-
-  void add_step(std::unique_ptr<Step> step, const Inputs& inputs,
-                const std::vector<Place>& outputs) {
-    const std::size_t index = steps_.size();
-    const auto touch = [&](const Place& place) {
-      auto& steps = buffers_[place.buffer].steps;
-      steps = {steps ? steps->first : index, index};
-    };
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      if (inputs[i] && step->reads_input(i)) touch(*inputs[i]);
-    }
-    for (const Place& output : outputs) touch(output);
-    steps_.push_back({std::move(step), inputs, outputs});
-  }
-
-  /// Runs a step now, into memory of the plan.
-  std::vector<Place> fold(const Step& step, const Inputs& inputs,
-                          const std::vector<TensorLayout>& outputs) {
-    std::vector<TensorView> input_views;
-    for (const auto& input : inputs) input_views.push_back(input ? view_of(*input) : absent());
-    std::vector<TensorView> output_views;
-    std::vector<Place> places;
-    for (const TensorLayout& layout : outputs) {
-      std::byte* memory = own(n_bytes_of(layout));
-      places.push_back({add_buffer({.base = Address::Base::kConstant,
-                                    .constant = memory,
-                                    .n_bytes = n_bytes_of(layout)}),
-                        0, layout});
-      output_views.push_back(view_of(places.back()));
-    }
-    // Aligned by hand: thread_scratch may be in use by the step.
-    std::vector<std::byte> scratch(step.scratch_bytes() + 64);
-    void* start = scratch.data();
-    std::size_t space = scratch.size();
-    std::align(64, step.scratch_bytes(), start, space);
-    step.run({.inputs = input_views,
-              .outputs = output_views,
-              .scratch = static_cast<std::byte*>(start)});
-    return places;
-  }
-
-  void emit_copy(const Place& source, const Place& target) {
-    add_step(make_copy(source.layout, target.layout), {source}, {target});
-  }
-
-  /// `place`, or a contiguous copy of it.
-  Place contiguous(const Place& place) {
-    if (place.layout.is_contiguous()) return place;
-    const TensorLayout layout = TensorLayout::contiguous(place.layout.dtype, place.layout.shape());
-    if (is_constant(place)) return fold(*make_copy(place.layout, layout), {place}, {layout})[0];
-    const Place copy = fresh(layout);
-    emit_copy(place, copy);
-    return copy;
-  }
 
   void emit(const NodeGroup& group) {
     const KernelRecord& record = *graph_.nodes[group[0]].record;
     if (record.tile != nullptr) {
       emit_fused(group);
+    } else if (record.is_control) {
+      emit_control(group[0]);
+    } else if (record.reads_state || record.writes_state) {
+      emit_state_access(group[0]);
     } else if (record.place != nullptr) {
       emit_place(group[0]);
     } else if (record.view == nullptr || !emit_view(group[0])) {
@@ -309,97 +103,109 @@ class Planner {
     }
   }
 
-  bool has_fixed_place(ValueId value) const {
-    return graph_.is_output(value) || home_.count(value) != 0 || places_[at(value)].has_value();
-  }
-
   /// false: the operation is no view of its operand; it has a prepared step instead.
   bool emit_view(std::size_t index) {
     const Node& node = graph_.nodes[index];
     const OpContext op = graph_.context(index);
-    if (is_at_home(node.inputs[0], index, 0)) return true;
-    Place x = place_of(node.inputs[0]);
+    if (places_.is_at_home(node.inputs[0], index, 0)) return true;
+    Place x = places_.of(node.inputs[0]);
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
       const ValueId result = node.outputs[i];
       const Shape& dims = graph_.layout_of(result).shape();
       std::optional<SubTensor> view = node.record->view(op, x.layout, i, dims);
       if (!view) {
         if (node.record->prepare != nullptr) return false;
-        x = contiguous(x);
+        x = memory_.contiguous(x);
         view = node.record->view(op, x.layout, i, dims);
         if (!view) op.fail("the emulator needs its bounds at compile time");
       }
-      const Place place{x.buffer, x.offset + view->offset, view->layout};
-      if (options_.optimizes && !has_fixed_place(result)) {
-        places_[at(result)] = place;
-      } else {
-        emit_copy(place, target_of(result));
-      }
+      emit_alias(result, {x.buffer, x.offset + view->offset, view->layout}, node.is_known);
     }
     return true;
+  }
+
+  /// `value` is what stands at `place`: no work, unless it is wanted elsewhere.
+  void emit_alias(ValueId value, const Place& place, bool is_known) {
+    if (is_known || (options_.optimizes && places_.is_free(value))) {
+      places_.set(value, place);
+    } else {
+      memory_.add_copy(place, places_.target_of(value));
+    }
   }
 
   void emit_place(std::size_t index) {
     const Node& node = graph_.nodes[index];
     const OpContext op = graph_.context(index);
-    const Place whole = target_of(node.outputs[0]);
+    const Place whole = node.is_known ? memory_.new_constant(graph_.layout_of(node.outputs[0]))
+                                      : places_.target_of(node.outputs[0]);
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-      if (is_at_home(node.inputs[i], index, i)) continue;
+      if (places_.is_at_home(node.inputs[i], index, i)) continue;
       const SubTensor part = node.record->place(op, whole.layout, i);
-      emit_copy(place_of(node.inputs[i]), {whole.buffer, whole.offset + part.offset, part.layout});
+      const Place target{whole.buffer, whole.offset + part.offset, part.layout};
+      if (node.is_known) {
+        memory_.copy_now(places_.of(node.inputs[i]), target);
+      } else {
+        memory_.add_copy(places_.of(node.inputs[i]), target);
+      }
     }
+    if (node.is_known) places_.set(node.outputs[0], whole);
   }
 
-  bool folds(const Inputs& inputs, const std::vector<ValueId>& outputs) const {
-    const bool is_known = std::all_of(inputs.begin(), inputs.end(), [&](const auto& input) {
-      return !input || is_constant(*input);
-    });
-    return is_known && std::none_of(outputs.begin(), outputs.end(),
-                                    [&](ValueId value) { return has_fixed_place(value); });
+  /// Operands in the order of the record, contiguous unless the kernel takes strides.
+  Inputs inputs_of(const Node& node) {
+    Inputs inputs;
+    for (const ValueId value : node.inputs) {
+      if (value < 0) {
+        inputs.emplace_back();
+        continue;
+      }
+      const auto state = states_.find(value);
+      const Place place = state == states_.end() ? places_.of(value) : state->second;
+      inputs.emplace_back(node.record->strided_inputs ? place : memory_.contiguous(place));
+    }
+    return inputs;
   }
 
   void emit_prepared(std::size_t index) {
     const Node& node = graph_.nodes[index];
     const OpContext op = graph_.context(index);
-    Inputs inputs;
-    std::vector<TensorView> input_views;
-    for (const ValueId value : node.inputs) {
-      if (value < 0) {
-        inputs.emplace_back();
-        input_views.push_back(absent());
-        continue;
+    const Inputs inputs = inputs_of(node);
+    emit_step(node, inputs, [&](const std::vector<TensorView>& outputs) {
+      std::vector<TensorView> views;
+      for (const auto& input : inputs) {
+        views.push_back(input ? memory_.view_of(*input) : absent_tensor());
       }
-      Place place = place_of(value);
-      if (!node.record->strided_inputs) place = contiguous(place);
-      inputs.emplace_back(place);
-      input_views.push_back(view_of(place));
-    }
-    const bool is_folded = !node.record->is_random && folds(inputs, node.outputs);
+      return node.record->prepare({.op = op, .inputs = views, .outputs = outputs});
+    });
+  }
+
+  /// Adds the step that make(outputs) gives for the layouts of the node's outputs, or runs it now.
+  template <typename Make>
+  void emit_step(const Node& node, const Inputs& inputs, const Make& make) {
     std::vector<Place> targets;
     std::vector<Place> written;
-    std::vector<TensorView> output_views;
+    std::vector<TensorView> views;
     for (const ValueId value : node.outputs) {
       Place target;
-      if (is_folded) {
+      if (node.is_known) {
         target.layout = graph_.layout_of(value);
       } else {
-        target = target_of(value);
+        target = places_.target_of(value);
       }
       targets.push_back(target);
       if (!node.record->strided_outputs && !target.layout.is_contiguous()) {
-        target = fresh(graph_.layout_of(value));
+        target = memory_.fresh(graph_.layout_of(value));
       }
       written.push_back(target);
       TensorView view;
       static_cast<TensorLayout&>(view) = target.layout;
-      output_views.push_back(view);
+      views.push_back(view);
     }
-    std::unique_ptr<Step> step =
-        node.record->prepare({.op = op, .inputs = input_views, .outputs = output_views});
-    if (is_folded) return keep(*step, inputs, node.outputs);
-    add_step(std::move(step), inputs, written);
+    std::unique_ptr<Step> step = make(views);
+    if (node.is_known) return keep(*step, inputs, node.outputs);
+    memory_.add_step(std::move(step), inputs, written);
     for (std::size_t i = 0; i < targets.size(); ++i) {
-      if (written[i].buffer != targets[i].buffer) emit_copy(written[i], targets[i]);
+      if (written[i].buffer != targets[i].buffer) memory_.add_copy(written[i], targets[i]);
     }
   }
 
@@ -407,9 +213,11 @@ class Planner {
   void keep(const Step& step, const Inputs& inputs, const std::vector<ValueId>& outputs) {
     std::vector<TensorLayout> layouts;
     for (const ValueId value : outputs) layouts.push_back(graph_.layout_of(value));
-    const std::vector<Place> places = fold(step, inputs, layouts);
-    for (std::size_t i = 0; i < outputs.size(); ++i) places_[at(outputs[i])] = places[i];
+    const std::vector<Place> places = memory_.fold(step, inputs, layouts);
+    for (std::size_t i = 0; i < outputs.size(); ++i) places_.set(outputs[i], places[i]);
   }
+
+  // ---- Elementwise chains
 
   void emit_fused(const NodeGroup& group) {
     const Shape dims = graph_.layout_of(graph_.nodes[group[0]].outputs[0]).shape();
@@ -429,7 +237,7 @@ class Planner {
         const bool is_channel = node.record->channel_operands && i > 0;
         if (is_inside(value) || number.count({value, is_channel}) != 0) continue;
         require_tile_dtype(value);
-        const Place place = place_of(value);
+        const Place place = places_.of(value);
         TensorLayout layout = place.layout;
         if (is_channel) layout = along_channels(layout, dims.size());
         number[{value, is_channel}] = chain.inputs.size();
@@ -456,16 +264,16 @@ class Planner {
         stored.push_back(result);
     }
     for (const ValueId value : stored) chain.outputs.push_back(number.at({value, false}));
-    if (folds(inputs, stored)) {
+    if (graph_.nodes[group[0]].is_known) {
       for (const ValueId value : stored) chain.output_layouts.push_back(graph_.layout_of(value));
       return keep(*make_fused(std::move(chain)), inputs, stored);
     }
     std::vector<Place> outputs;
     for (const ValueId value : stored) {
-      outputs.push_back(target_of(value));
+      outputs.push_back(places_.target_of(value));
       chain.output_layouts.push_back(outputs.back().layout);
     }
-    add_step(make_fused(std::move(chain)), inputs, outputs);
+    memory_.add_step(make_fused(std::move(chain)), inputs, outputs);
   }
 
   void require_tile_dtype(ValueId value) const {
@@ -480,7 +288,7 @@ class Planner {
       case DType::kInt32:
         return;
       default:
-        throw CompileError(std::string(function_.source_name) +
+        throw CompileError(std::string(graph_.function.source_name) +
                            ": the emulator does no arithmetic on " + graph_.describe(value));
     }
   }
@@ -496,87 +304,86 @@ class Planner {
     return layout;
   }
 
-  // ---- The plan
+  // ---- States and control flow
 
-  void finish() {
-    // Arena: tensors, and each step's scratch.
-    std::vector<ArenaBlock> blocks;
-    std::vector<std::size_t> block_of(buffers_.size(), 0);
-    for (std::size_t i = 0; i < buffers_.size(); ++i) {
-      const Buffer& buffer = buffers_[i];
-      if (buffer.base != Address::Base::kArena || !buffer.steps) continue;
-      block_of[i] = blocks.size();
-      blocks.push_back({buffer.n_bytes, buffer.steps->first, buffer.steps->second, 0});
+  /// Reading a state costs nothing until somebody writes it: then what is still needed of the old
+  /// contents is copied first.
+  void emit_state_access(std::size_t index) {
+    const Node& node = graph_.nodes[index];
+    const Place& state = states_.at(node.inputs[0]);
+    if (node.record->writes_state) {
+      preserve(node.inputs[0], index);
+      Place data = places_.of(node.inputs[1]);
+      if (data.buffer == state.buffer) {
+        // A view of the state itself: its own contents, or elements in another order.
+        const Place copy = memory_.fresh(graph_.layout_of(node.inputs[1]));
+        memory_.add_copy(data, copy);
+        data = copy;
+      }
+      memory_.add_copy(data, state);
     }
-    const std::size_t first_scratch = blocks.size();
-    for (std::size_t i = 0; i < steps_.size(); ++i) {
-      blocks.push_back({steps_[i].step->scratch_bytes(), i, i, 0});
-    }
-    plan_.arena_bytes = place_blocks(blocks);
+    if (!node.record->reads_state) return;
+    const ValueId result = node.outputs[0];
+    emit_alias(result, is_bool(state) ? cleaned(state) : state, false);
+  }
 
-    const auto add_tensor = [&](const Place& place, bool is_used) {
-      const Buffer& buffer = buffers_[place.buffer];
-      Address address{buffer.base, buffer.index, buffer.constant,
-                      place.offset * static_cast<std::int64_t>(place.layout.element_bytes())};
-      if (buffer.base == Address::Base::kArena && buffer.steps) {
-        address.offset += static_cast<std::int64_t>(blocks[block_of[place.buffer]].offset);
-      }
-      if (!is_used)
-        address = {.base = Address::Base::kConstant, .index = 0, .constant = nullptr, .offset = 0};
-      plan_.tensors.push_back({place.layout, address});
-      const auto owner = constant_owner_.find(place.buffer);
-      if (is_used && owner != constant_owner_.end()) {
-        plan_.owners.push_back(owner->second);
-        constant_owner_.erase(owner);
-      }
-    };
-    for (std::size_t i = 0; i < steps_.size(); ++i) {
-      PendingStep& pending = steps_[i];
-      PlannedStep planned{.step = nullptr,
-                          .first_tensor = plan_.tensors.size(),
-                          .n_inputs = pending.inputs.size(),
-                          .n_outputs = pending.outputs.size(),
-                          .scratch_offset = blocks[first_scratch + i].offset};
-      for (std::size_t k = 0; k < pending.inputs.size(); ++k) {
-        if (pending.inputs[k]) {
-          add_tensor(*pending.inputs[k], pending.step->reads_input(k));
-        } else {
-          plan_.tensors.push_back(
-              {absent(),
-               {.base = Address::Base::kConstant, .index = 0, .constant = nullptr, .offset = 0}});
-        }
-      }
-      for (const Place& output : pending.outputs) add_tensor(output, true);
-      planned.step = std::move(pending.step);
-      plan_.steps.push_back(std::move(planned));
+  /// Copies what operations not yet emitted read of a state that is about to change. `current` is
+  /// the node that changes it; one with blocks may read and write in any order.
+  void preserve(ValueId state, std::size_t current) {
+    const std::size_t buffer = states_.at(state).buffer;
+    const std::vector<ValueId> inside = places_.inside(buffer);
+    for (const ValueId value : inside) {
+      const Place place = places_.of(value);
+      const auto readers = graph_.consumers.find(value);
+      if (place.buffer != buffer || readers == graph_.consumers.end()) continue;
+      const bool is_needed =
+          std::any_of(readers->second.begin(), readers->second.end(), [&](std::size_t reader) {
+            return reader == current ? graph_.nodes[current].record->is_control
+                                     : !is_emitted_[reader];
+          });
+      if (!is_needed) continue;
+      const Place copy = memory_.fresh(graph_.layout_of(value));
+      memory_.add_copy(place, copy);
+      places_.set(value, copy);
     }
   }
 
-  struct PendingStep {
-    std::unique_ptr<Step> step;
-    Inputs inputs;
-    std::vector<Place> outputs;
-  };
+  void emit_control(std::size_t index) {
+    const Node& node = graph_.nodes[index];
+    for (const mil::VerifiedBlock& block : node.operation->blocks) {
+      for (const ValueId state : states_written_by(block)) preserve(state, index);
+    }
+    const Inputs inputs = inputs_of(node);
+    KnownConstants known;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (!inputs[i] || !memory_.is_constant(*inputs[i])) continue;
+      const TensorView view = memory_.view_of(*inputs[i]);
+      known[node.inputs[i]] = {view, view.data, memory_.owner_of(*inputs[i])};
+    }
+    emit_step(node, inputs, [&](const std::vector<TensorView>&) {
+      return make_control_step(graph_, index, options_, known);
+    });
+  }
 
-  const mil::VerifiedFunction& function_;
+  const Unit& unit_;
   PlanOptions options_;
+  const KnownConstants& known_;
   Plan plan_;
   Graph graph_;
-  std::vector<NodeGroup> groups_;
-  std::map<ValueId, std::uint32_t> output_index_;
-  std::unordered_map<ValueId, std::size_t> output_buffer_;
-  std::unordered_map<ValueId, Home> home_;
-  std::unordered_map<ValueId, bool> at_home_;
-  std::vector<std::optional<Place>> places_;
-  std::vector<Buffer> buffers_;
-  std::unordered_map<std::size_t, std::shared_ptr<const mil::Constant>> constant_owner_;
-  std::vector<PendingStep> steps_;
+  PlanMemory memory_;
+  Places places_;
+  std::map<ValueId, Place> states_;
+  std::vector<bool> is_emitted_;
 };
 
 }  // namespace
 
+Plan plan_unit(const Unit& unit, const PlanOptions& options, const KnownConstants& known) {
+  return Planner(unit, options, known).run();
+}
+
 Plan plan(const mil::VerifiedFunction& function, const PlanOptions& options) {
-  return Planner(function, options).run();
+  return plan_unit(unit_of(function), options, {});
 }
 
 }  // namespace pyane::emulator

@@ -1,5 +1,7 @@
 #include "pyane/engine/binding.h"
 
+#include <algorithm>
+
 #include "pyane/base/error.h"
 
 namespace pyane {
@@ -35,6 +37,26 @@ void check_binding(const std::vector<TensorSpec>& input_specs,
                          output_specs[i].name +
                          "' must have surfaces of their own, got one for both");
       }
+    }
+  }
+}
+
+void check_states(const std::vector<TensorSpec>& specs,
+                  const std::vector<std::shared_ptr<Surface>>& states,
+                  const std::vector<std::shared_ptr<Surface>>& inputs,
+                  const std::vector<std::shared_ptr<Surface>>& outputs) {
+  if (states.empty()) return;
+  check("state", specs, states);
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    const auto is_shared = [&](const std::shared_ptr<Surface>& other) {
+      return other->shares_memory_with(*states[i]);
+    };
+    const auto before = states.begin() + static_cast<std::ptrdiff_t>(i);
+    if (std::any_of(states.begin(), before, is_shared) ||
+        std::any_of(inputs.begin(), inputs.end(), is_shared) ||
+        std::any_of(outputs.begin(), outputs.end(), is_shared)) {
+      throw ShapeError("bind: state '" + specs[i].name +
+                       "' must have a surface of its own, got one that is bound elsewhere, too");
     }
   }
 }

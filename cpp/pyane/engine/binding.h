@@ -19,4 +19,12 @@ void check_binding(const std::vector<TensorSpec>& input_specs,
                    const std::vector<std::shared_ptr<Surface>>& inputs,
                    const std::vector<std::shared_ptr<Surface>>& outputs);
 
+/// Checks the surfaces of states; none is fine.
+/// @throws ShapeError  wrong number, one too small, or one that is also an input's, an output's or
+/// another state's.
+void check_states(const std::vector<TensorSpec>& specs,
+                  const std::vector<std::shared_ptr<Surface>>& states,
+                  const std::vector<std::shared_ptr<Surface>>& inputs,
+                  const std::vector<std::shared_ptr<Surface>>& outputs);
+
 }  // namespace pyane

@@ -33,6 +33,8 @@ class Request {
   virtual void evaluate() = 0;
   /// The device's own time for the last evaluate, in nanoseconds, where it was asked for and told.
   virtual std::optional<std::uint64_t> device_time_ns() const { return std::nullopt; }
+  /// Memory of the states, one surface per state and in their order.
+  virtual std::vector<std::shared_ptr<Surface>> states() const { return {}; }
 };
 
 /// A compiled, loaded function of a model on a device. Inputs and outputs are in alphabetical order
@@ -42,14 +44,23 @@ class Kernel {
   virtual ~Kernel() = default;
   virtual const std::vector<TensorSpec>& inputs() const = 0;
   virtual const std::vector<TensorSpec>& outputs() const = 0;
+  /// Memory that evaluations leave behind for later ones, in alphabetical order.
+  virtual std::vector<TensorSpec> states() const { return {}; }
   /// Allocation that every surface of a request should have: the engine wants one size for all of
   /// them (CONSTRAINTS 38, 39).
   virtual std::size_t surface_bytes() const = 0;
   /// Binds surfaces, one per input and output, in their order. The request keeps kernel and
   /// surfaces alive.
+  /// @param states  One surface per state, which requests of any kernels may share; none: the
+  ///     request gets its own, zero-filled.
   /// @throws ShapeError  wrong number of surfaces, or one too small; names tensor and both sizes.
   virtual std::shared_ptr<Request> bind(std::vector<std::shared_ptr<Surface>> inputs,
-                                        std::vector<std::shared_ptr<Surface>> outputs) = 0;
+                                        std::vector<std::shared_ptr<Surface>> outputs,
+                                        std::vector<std::shared_ptr<Surface>> states) = 0;
+  std::shared_ptr<Request> bind(std::vector<std::shared_ptr<Surface>> inputs,
+                                std::vector<std::shared_ptr<Surface>> outputs) {
+    return bind(std::move(inputs), std::move(outputs), {});
+  }
   /// Frees what the device holds. Later binds and evaluates throw EvaluateError. Idempotent.
   virtual void unload() = 0;
   virtual bool is_loaded() const = 0;

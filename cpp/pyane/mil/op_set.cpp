@@ -21,6 +21,7 @@ ops::OpTable make_table() {
   ops::add_non_maximum_suppression_ops(table);
   ops::add_pool_ops(table);
   ops::add_random_ops(table);
+  ops::add_quantization_ops(table);
   ops::add_recurrent_ops(table);
   ops::add_reduction_ops(table);
   ops::add_scatter_gather_ops(table);
@@ -28,6 +29,7 @@ ops::OpTable make_table() {
   ops::add_state_ops(table);
   ops::add_tensor_operation_ops(table);
   ops::add_tensor_transformation_ops(table);
+  ops::add_transformers_ops(table);
   std::sort(table.begin(), table.end(),
             [](const OpRecord& a, const OpRecord& b) { return a.name < b.name; });
   return table;

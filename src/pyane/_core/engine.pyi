@@ -70,13 +70,18 @@ class Request:
         """
         The device's own time for the last evaluate; None if not told.
         """
+    @property
+    def states(self) -> list[Surface]:
+        """
+        Memory of the states, in the order of the kernel's.
+        """
 class Kernel:
     """
     A compiled function. Use pyane.Kernel.
     """
-    def bind(self, inputs: collections.abc.Sequence[Surface], outputs: collections.abc.Sequence[Surface]) -> Request:
+    def bind(self, inputs: collections.abc.Sequence[Surface], outputs: collections.abc.Sequence[Surface], states: collections.abc.Sequence[Surface] = []) -> Request:
         """
-        Binds surfaces in the order of inputs and outputs. Raises ShapeError.
+        Binds surfaces in the order of inputs, outputs and states (none: zero-filled ones of the request's own). Raises ShapeError.
         """
     def unload(self) -> None:
         """
@@ -100,6 +105,11 @@ class Kernel:
         ...
     @property
     def outputs(self) -> list[TensorSpec]:
+        """
+        In alphabetical order.
+        """
+    @property
+    def states(self) -> list[TensorSpec]:
         """
         In alphabetical order.
         """

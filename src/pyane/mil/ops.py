@@ -52,6 +52,7 @@ __all__ = [
     "crop_resize",
     "cumsum",
     "depth_to_space",
+    "dequantize",
     "einsum",
     "elu",
     "equal",
@@ -104,6 +105,7 @@ __all__ = [
     "pixel_unshuffle",
     "pow",
     "prelu",
+    "quantize",
     "random_bernoulli",
     "random_categorical",
     "random_normal",
@@ -136,6 +138,7 @@ __all__ = [
     "rnn",
     "round",
     "rsqrt",
+    "scaled_dot_product_attention",
     "scaled_tanh",
     "scatter",
     "scatter_along_axis",
@@ -901,6 +904,26 @@ def depth_to_space(
         name: Of the result; by default `depth_to_space_<n>`.
     """
     return apply("depth_to_space", name, x=x, block_size=block_size)
+
+
+def dequantize(
+    *,
+    input: Operand,
+    scale: Operand,
+    zero_point: Operand | None = None,
+    axis: int | Var | None = None,
+    name: str | None = None,
+) -> Var:
+    """MIL operation `dequantize` (quantization, from ios17).
+
+    Args:
+        input: Int8 or uint8.
+        scale: Constant fp16 or fp32.
+        zero_point: Constant int8 or uint8; may be absent.
+        axis: Constant int32 scalar; may be absent.
+        name: Of the result; by default `dequantize_<n>`.
+    """
+    return apply("dequantize", name, input=input, scale=scale, zero_point=zero_point, axis=axis)
 
 
 def einsum(
@@ -1932,6 +1955,36 @@ def prelu(
     return apply("prelu", name, x=x, alpha=alpha)
 
 
+def quantize(
+    *,
+    input: Operand,
+    scale: Operand,
+    output_dtype: str | Var,
+    zero_point: Operand | None = None,
+    axis: int | Var | None = None,
+    name: str | None = None,
+) -> Var:
+    """MIL operation `quantize` (quantization, from ios17).
+
+    Args:
+        input: Fp16 or fp32.
+        scale: Constant fp16 or fp32.
+        output_dtype: Constant string.
+        zero_point: Constant int8 or uint8; may be absent.
+        axis: Constant int32 scalar; may be absent.
+        name: Of the result; by default `quantize_<n>`.
+    """
+    return apply(
+        "quantize",
+        name,
+        input=input,
+        scale=scale,
+        output_dtype=output_dtype,
+        zero_point=zero_point,
+        axis=axis,
+    )
+
+
 def random_bernoulli(
     *,
     shape: Vector,
@@ -2578,6 +2631,28 @@ def rsqrt(
         name: Of the result; by default `rsqrt_<n>`.
     """
     return apply("rsqrt", name, x=x, epsilon=epsilon)
+
+
+def scaled_dot_product_attention(
+    *,
+    query: Operand,
+    key: Operand,
+    value: Operand,
+    attn_mask: Operand | None = None,
+    name: str | None = None,
+) -> Var:
+    """MIL operation `scaled_dot_product_attention` (transformers, from ios18).
+
+    Args:
+        query: Fp16 or fp32.
+        key: Fp16 or fp32.
+        value: Fp16 or fp32.
+        attn_mask: Fp16, fp32 or bool; may be absent.
+        name: Of the result; by default `scaled_dot_product_attention_<n>`.
+    """
+    return apply(
+        "scaled_dot_product_attention", name, query=query, key=key, value=value, attn_mask=attn_mask
+    )
 
 
 def scaled_tanh(

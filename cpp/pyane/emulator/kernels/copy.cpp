@@ -148,6 +148,20 @@ class Copy final : public Step {
   std::int64_t units_per_chunk_ = 1;
 };
 
+class BoolCopy final : public Step {
+ public:
+  explicit BoolCopy(std::int64_t n) : n_(n) {}
+
+  void run(const StepArguments& arguments) const override {
+    const auto* from = arguments.inputs[0].as<const std::uint8_t>();
+    auto* to = arguments.outputs[0].as<std::uint8_t>();
+    for (std::int64_t i = 0; i < n_; ++i) to[i] = from[i] != 0 ? 1 : 0;
+  }
+
+ private:
+  std::int64_t n_;
+};
+
 }  // namespace
 
 void copy_strided(const std::byte* source, std::int64_t source_stride, std::byte* target,
@@ -175,6 +189,10 @@ void CopyToMany::run(const StepArguments& arguments) const {
     to.data += part.target_offset * bytes_;
     part.copy->run({.inputs = std::span(&from, 1), .outputs = std::span(&to, 1)});
   }
+}
+
+std::unique_ptr<Step> make_bool_copy(const TensorLayout& source, const TensorLayout&) {
+  return std::make_unique<BoolCopy>(source.count());
 }
 
 }  // namespace pyane::emulator

@@ -35,4 +35,7 @@ class CopyToMany final : public Step {
   std::int64_t bytes_ = 1;
 };
 
+/// Copies contiguous bools, every byte but 0 becoming 1.
+std::unique_ptr<Step> make_bool_copy(const TensorLayout& source, const TensorLayout& target);
+
 }  // namespace pyane::emulator

@@ -8,6 +8,9 @@ namespace {
 std::vector<const KernelRecord*> collect() {
   std::vector<const KernelRecord*> records;
   for (const auto family : {activation_kernels,
+                            attention_kernels,
+                            constexpr_kernels,
+                            control_kernels,
                             conv_kernels,
                             einsum_kernels,
                             elementwise_binary_kernels,
@@ -19,6 +22,8 @@ std::vector<const KernelRecord*> collect() {
                             normalization_kernels,
                             pool_kernels,
                             random_kernels,
+                            quantization_kernels,
+                            recurrent_kernels,
                             reduction_kernels,
                             resize_kernels,
                             sampling_kernels,

@@ -83,8 +83,8 @@ using MakeView = std::optional<SubTensor> (*)(const mil::OpContext& op, const Te
 using MakePlace = SubTensor (*)(const mil::OpContext& op, const TensorLayout& result,
                                 std::size_t input);
 
-/// Evaluation of one operation: one of tile, view, place and prepare is given; view may have
-/// prepare beside it.
+/// Evaluation of one operation: one of tile, view, place and prepare is given, or one of the flags
+/// at the end is set; view may have prepare beside it.
 struct KernelRecord {
   std::string_view op;  ///< Name in mil/op_set.
   /// Inputs that are read at evaluation, e.g. {"x", "weight", "bias"}; every other input is an
@@ -102,6 +102,12 @@ struct KernelRecord {
   MakePlace place = nullptr;
   /// Results differ from one evaluation to the next: never worked out when compiling.
   bool is_random = false;
+  /// The first operand is a state: its contents become the result; the second operand becomes its
+  /// contents (before they are read, when both). The planner does it.
+  bool reads_state = false;
+  bool writes_state = false;
+  /// Runs blocks (control_flow.h).
+  bool is_control = false;
 };
 
 /// nullptr when the emulator does not evaluate that operation.
@@ -112,6 +118,9 @@ const std::vector<const KernelRecord*>& all_kernels();
 
 // The families, one function per file of kernels/.
 std::span<const KernelRecord> activation_kernels();
+std::span<const KernelRecord> attention_kernels();
+std::span<const KernelRecord> constexpr_kernels();
+std::span<const KernelRecord> control_kernels();
 std::span<const KernelRecord> conv_kernels();
 std::span<const KernelRecord> einsum_kernels();
 std::span<const KernelRecord> elementwise_binary_kernels();
@@ -123,6 +132,8 @@ std::span<const KernelRecord> non_maximum_suppression_kernels();
 std::span<const KernelRecord> normalization_kernels();
 std::span<const KernelRecord> pool_kernels();
 std::span<const KernelRecord> random_kernels();
+std::span<const KernelRecord> quantization_kernels();
+std::span<const KernelRecord> recurrent_kernels();
 std::span<const KernelRecord> reduction_kernels();
 std::span<const KernelRecord> resize_kernels();
 std::span<const KernelRecord> sampling_kernels();

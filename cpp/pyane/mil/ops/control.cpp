@@ -87,6 +87,9 @@ std::vector<Type> infer_while_loop(const OpContext& context) {
                   body.outputs.size());
   std::vector<Type> results;
   for (std::size_t i = 0; i < body.outputs.size(); ++i) {
+    if (body.parameters[i]->kind == Type::Kind::kState) {
+      context.fail("a state cannot be a loop variable; its blocks can read and write it by name");
+    }
     if (!may_be_same(*body.parameters[i], *body.outputs[i])) {
       context.fail("the body must give values of the loop variables' types, got " +
                    to_string(*body.outputs[i]) + " for " + to_string(*body.parameters[i]));

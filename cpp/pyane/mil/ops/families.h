@@ -33,6 +33,7 @@ void add_normalization_ops(OpTable& table);
 void add_non_maximum_suppression_ops(OpTable& table);
 void add_pool_ops(OpTable& table);
 void add_random_ops(OpTable& table);
+void add_quantization_ops(OpTable& table);
 void add_recurrent_ops(OpTable& table);
 void add_reduction_ops(OpTable& table);
 void add_scatter_gather_ops(OpTable& table);
@@ -40,6 +41,7 @@ void add_space_depth_ops(OpTable& table);
 void add_state_ops(OpTable& table);
 void add_tensor_operation_ops(OpTable& table);
 void add_tensor_transformation_ops(OpTable& table);
+void add_transformers_ops(OpTable& table);
 
 // Element types as the definitions name them.
 inline constexpr DTypeSet kFloats = dtype_set({DType::kFp16, DType::kFp32});

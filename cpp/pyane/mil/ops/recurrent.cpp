@@ -32,6 +32,18 @@ std::vector<Type> infer_recurrent(const OpContext& context, std::int64_t gates,
       }
     }
   }
+  const auto require_vector = [&](const char* input, std::int64_t n) {
+    if (context.record().find_input(input) == nullptr || !context.has(input)) return;
+    const Shape& dims = context.dims(input);
+    if (dims.size() != 1 || !may_equal(dims[0], n)) {
+      context.fail(std::string(input) + " must have shape [" + std::to_string(n) + "], got " +
+                   to_string(dims));
+    }
+  };
+  for (const char* input : {"bias", "bias_back", "input_bias"}) require_vector(input, rows);
+  for (const char* input : {"peephole", "peephole_back"}) {
+    require_vector(input, multiply(hidden, 3));
+  }
   const std::int64_t width = multiply(hidden, direction == "bidirectional" ? 2 : 1);
   for (const char* input : {"initial_h", "initial_c"}) {
     if (!context.has(input)) continue;

@@ -41,19 +41,22 @@ void add_state_ops(OpTable& table) {
                    .opset = "ios18",
                    .family = kFamily,
                    .inputs = {state("input")},
-                   .infer = infer_read_state});
+                   .infer = infer_read_state,
+                   .is_impure = true});
   table.push_back({.name = "write_state",
                    .opset = "ios18",
                    .family = kFamily,
                    .inputs = {state("input"), operand("data", kMovable)},
                    .infer = infer_write_state,
-                   .returns_tuple = true});
+                   .returns_tuple = true,
+                   .is_impure = true});
   // coremltools' spelling of write_state followed by read_state.
   table.push_back({.name = "coreml_update_state",
                    .opset = "ios18",
                    .family = kFamily,
                    .inputs = {state("state"), operand("value", kMovable)},
-                   .infer = infer_update_state});
+                   .infer = infer_update_state,
+                   .is_impure = true});
 }
 
 }  // namespace pyane::mil::ops

@@ -1,0 +1,175 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "pyane/base/thread_pool.h"
+#include "pyane/emulator/iteration.h"
+#include "pyane/emulator/kernels/elements.h"
+#include "pyane/emulator/kernels/gemm.h"
+#include "pyane/emulator/kernels/registry.h"
+#include "pyane/emulator/kernels/tile.h"
+#include "pyane/emulator/scratch.h"
+
+// scaled_dot_product_attention: softmax(query key^T / sqrt(E) + mask) value in one operation.
+// Scores and weights stay fp32; the result is rounded once.
+
+namespace pyane::emulator {
+namespace {
+
+/// Scores of as many heads as fit are computed at once.
+constexpr std::int64_t kScoreBytes = std::int64_t{8} << 20;
+
+std::int64_t align(std::int64_t n_bytes) { return (n_bytes + 63) / 64 * 64; }
+
+GemmOperand dense(DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t n) {
+  GemmOperand operand{.dtype = dtype, .row_stride = columns, .col_stride = 1, .offsets = {}};
+  for (std::int64_t i = 0; i < n; ++i) operand.offsets.push_back(i * rows * columns);
+  return operand;
+}
+
+class Attention final : public Step {
+ public:
+  Attention(const PrepareContext& context, std::int64_t heads_at_once)
+      : dtype_(context.inputs[0].dtype),
+        n_queries_(dim(context.inputs[0], 2)),
+        width_(dim(context.inputs[0], 1)),
+        n_keys_(dim(context.inputs[1], 2)),
+        value_width_(dim(context.inputs[2], 1)),
+        n_heads_(count_heads(context.inputs[0])),
+        at_once_(heads_at_once),
+        scores_(score_spec()),
+        results_(result_spec()),
+        table_(tile_table()) {
+    const TensorView& mask = context.inputs[3];
+    has_mask_ = !mask.is_absent();
+    if (!has_mask_) return;
+    mask_dtype_ = mask.dtype;
+    Shape dims = context.inputs[0].shape();
+    dims.back() = n_keys_;
+    mask_layout_ = broadcast_to(mask, dims);
+  }
+
+  static std::int64_t count_heads(const TensorLayout& query) {
+    std::int64_t n = 1;
+    for (int i = 0; i < query.rank - 2; ++i) n *= query.dim(i);
+    return n;
+  }
+
+  std::size_t scratch_bytes() const override {
+    return static_cast<std::size_t>(score_bytes()) +
+           std::max(scores_.scratch_bytes(), results_.scratch_bytes());
+  }
+
+  void run(const StepArguments& arguments) const override {
+    auto* scores = reinterpret_cast<float*>(arguments.scratch);
+    std::byte* scratch = arguments.scratch + score_bytes();
+    const auto bytes = static_cast<std::int64_t>(dtype_size(dtype_));
+    for (std::int64_t head = 0; head < n_heads_; head += at_once_) {
+      const std::byte* query = arguments.inputs[0].data + head * n_queries_ * width_ * bytes;
+      const std::byte* key = arguments.inputs[1].data + head * n_keys_ * width_ * bytes;
+      const std::byte* value = arguments.inputs[2].data + head * n_keys_ * value_width_ * bytes;
+      std::byte* out = arguments.outputs[0].data + head * n_queries_ * value_width_ * bytes;
+      scores_.run(query, key, nullptr, scores, scratch);
+      const auto body = [&](std::size_t row) {
+        soften(arguments, head * n_queries_ + static_cast<std::int64_t>(row),
+               scores + static_cast<std::int64_t>(row) * n_keys_);
+      };
+      parallel_for(static_cast<std::size_t>(at_once_ * n_queries_), body);
+      results_.run(scores, value, nullptr, out, scratch);
+    }
+  }
+
+ private:
+  static std::int64_t dim(const TensorLayout& x, int from_right) {
+    return x.dim(x.rank - from_right);
+  }
+
+  std::int64_t score_bytes() const { return align(at_once_ * n_queries_ * n_keys_ * 4); }
+
+  GemmSpec score_spec() const {
+    GemmSpec spec{.m = n_queries_, .n = n_keys_, .k = width_};
+    spec.a = dense(dtype_, n_queries_, width_, at_once_);
+    spec.b = dense(dtype_, n_keys_, width_, at_once_);
+    std::swap(spec.b.row_stride, spec.b.col_stride);
+    spec.c = dense(DType::kFp32, n_queries_, n_keys_, at_once_);
+    return spec;
+  }
+
+  GemmSpec result_spec() const {
+    GemmSpec spec{.m = n_queries_, .n = value_width_, .k = n_keys_};
+    spec.a = dense(DType::kFp32, n_queries_, n_keys_, at_once_);
+    spec.b = dense(dtype_, n_keys_, value_width_, at_once_);
+    spec.c = dense(dtype_, n_queries_, value_width_, at_once_);
+    return spec;
+  }
+
+  /// Scores of one query to weights, in place.
+  void soften(const StepArguments& arguments, std::int64_t row, float* scores) const {
+    const auto n = static_cast<std::size_t>(n_keys_);
+    const float root = std::sqrt(static_cast<float>(width_));
+    for (std::size_t i = 0; i < n; ++i) scores[i] /= root;
+    if (has_mask_) add_mask(arguments.inputs[3].data, row, scores);
+    table_.exp_shifted(scores, table_.largest(scores, n), n);
+    std::array<float, kSumLanes> lanes{};
+    table_.add_to_lanes(scores, n, lanes.data());
+    const float sum = sum_lanes(lanes.data());
+    for (std::size_t i = 0; i < n; ++i) scores[i] /= sum;
+  }
+
+  void add_mask(const std::byte* mask, std::int64_t row, float* scores) const {
+    std::int64_t offset = 0;
+    for (int i = mask_layout_.rank - 1; i-- > 0;) {
+      offset += row % mask_layout_.dim(i) * mask_layout_.stride(i);
+      row /= mask_layout_.dim(i);
+    }
+    const std::int64_t stride = mask_layout_.stride(mask_layout_.rank - 1);
+    const auto bytes = static_cast<std::int64_t>(dtype_size(mask_dtype_));
+    for (std::int64_t i = 0; i < n_keys_; ++i) {
+      float value = 0;
+      load_floats(mask_dtype_, mask + (offset + i * stride) * bytes, &value, 1);
+      if (mask_dtype_ != DType::kBool) {
+        scores[i] += value;
+      } else if (value == 0) {
+        scores[i] = -INFINITY;
+      }
+    }
+  }
+
+  DType dtype_;
+  std::int64_t n_queries_;
+  std::int64_t width_;
+  std::int64_t n_keys_;
+  std::int64_t value_width_;
+  std::int64_t n_heads_;
+  std::int64_t at_once_;
+  Gemm scores_;
+  Gemm results_;
+  const TileTable& table_;
+  bool has_mask_ = false;
+  DType mask_dtype_ = DType::kFp16;
+  TensorLayout mask_layout_;
+};
+
+std::unique_ptr<Step> prepare_attention(const PrepareContext& context) {
+  const TensorLayout& query = context.inputs[0];
+  const std::int64_t n_heads = Attention::count_heads(query);
+  const std::int64_t bytes_per_head =
+      query.dim(query.rank - 2) * context.inputs[1].dim(query.rank - 2) * 4;
+  std::int64_t at_once = std::clamp<std::int64_t>(kScoreBytes / bytes_per_head, 1, n_heads);
+  while (n_heads % at_once != 0) --at_once;
+  return std::make_unique<Attention>(context, at_once);
+}
+
+}  // namespace
+
+std::span<const KernelRecord> attention_kernels() {
+  static const std::vector<KernelRecord> records = {
+      {.op = "scaled_dot_product_attention",
+       .operands = {"query", "key", "value", "attn_mask"},
+       .prepare = prepare_attention},
+  };
+  return records;
+}
+
+}  // namespace pyane::emulator
