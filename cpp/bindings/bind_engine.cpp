@@ -152,7 +152,7 @@ std::pair<std::shared_ptr<pyane::Kernel>, std::vector<std::string>> compile(
   return {std::move(kernel), std::move(warnings)};
 }
 
-/// Names of a function's parameters and results in the order of its declaration, which is not the
+/// Names of a function's parameters, states left out, and results in the order of its declaration, which is not the
 /// order of a kernel's surfaces.
 std::pair<std::vector<std::string>, std::vector<std::string>> signature(
     const std::string& text, const std::string& function) {
@@ -162,7 +162,10 @@ std::pair<std::vector<std::string>, std::vector<std::string>> signature(
   if (found == nullptr && !program.functions.empty()) found = &program.functions.front();
   std::pair<std::vector<std::string>, std::vector<std::string>> names;
   if (found == nullptr) return names;
-  for (const auto& parameter : found->parameters) names.first.push_back(parameter.name);
+  for (const auto& parameter : found->parameters) {
+    const bool is_state = parameter.type.kind == pyane::mil::Type::Kind::kState;
+    if (!is_state) names.first.push_back(parameter.name);
+  }
   for (const auto& output : found->body.outputs) {
     if (output.is_name()) names.second.push_back(output.name());
   }

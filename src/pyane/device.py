@@ -61,10 +61,12 @@ class Request:
     once; a second evaluation of the same request waits for the first.
     """
 
-    __slots__ = ("_native", "evaluate")
+    __slots__ = ("_native", "evaluate", "states")
 
-    def __init__(self, native: Any) -> None:
+    def __init__(self, native: Any, states: Mapping[str, Surface] | None = None) -> None:
         self._native = native
+        #: Memory of the kernel's states by name. Evaluations change it.
+        self.states: Mapping[str, Surface] = MappingProxyType(dict(states or {}))
         #: Runs the kernel once, without the GIL. Raises EvaluateError.
         self.evaluate = native.evaluate
 
@@ -119,11 +121,13 @@ class Kernel:
         self._warnings = tuple(warnings)
         self._input_specs = _specs(native.inputs)
         self._output_specs = _specs(native.outputs)
+        self._state_specs = _specs(native.states)
         self._declared: tuple[list[str], list[str]] | None = None
         self._request: Request | None = None
         self._own_lock = threading.RLock()  # Of the kernel's own surfaces.
         self._inputs: Mapping[str, Array] = {}
         self._outputs: Mapping[str, Array] = {}
+        self._states: Mapping[str, Array] = {}
 
     @property
     def device(self) -> Device:
@@ -139,6 +143,11 @@ class Kernel:
     def output_specs(self) -> dict[str, TensorSpec]:
         """Outputs by name, in alphabetical order."""
         return dict(self._output_specs)
+
+    @property
+    def state_specs(self) -> dict[str, TensorSpec]:
+        """States by name: parameters of type `state<tensor<...>>`, in alphabetical order."""
+        return dict(self._state_specs)
 
     @property
     def surface_bytes(self) -> int:
@@ -170,6 +179,7 @@ class Kernel:
                 request = self.bind(inputs, outputs)
                 self._inputs = self._views(inputs, self._input_specs)
                 self._outputs = self._views(outputs, self._output_specs)
+                self._states = self._views(request.states, self._state_specs)
                 self._request = request
             return self._request
 
@@ -198,6 +208,21 @@ class Kernel:
         """Zero-copy arrays on the kernel's own output surfaces, overwritten by `evaluate`."""
         self._own_request()
         return self._outputs
+
+    @property
+    def states(self) -> Mapping[str, Array]:
+        """Zero-copy arrays on the kernel's own states: zero at first, kept between evaluations.
+
+        Read them, or write them with `states["kv"][...] = kv`.
+        """
+        self._own_request()
+        return self._states
+
+    def reset_states(self) -> None:
+        """Fill the kernel's own states with zeros, as they were when it was loaded."""
+        with self._own_lock:
+            for array in self.states.values():
+                array[...] = 0
 
     def evaluate(self) -> None:
         """Run once on the kernel's own surfaces, without the GIL.
@@ -288,7 +313,12 @@ class Kernel:
 
     # -- other surfaces
 
-    def bind(self, inputs: Mapping[str, Surface], outputs: Mapping[str, Surface]) -> Request:
+    def bind(
+        self,
+        inputs: Mapping[str, Surface],
+        outputs: Mapping[str, Surface],
+        states: Mapping[str, Surface] | None = None,
+    ) -> Request:
         """Bind surfaces by name; a kernel can have any number of requests.
 
         An output may be bound to the surface of an input: it is written after all inputs have been
@@ -297,6 +327,11 @@ class Kernel:
         Args:
             inputs: One surface per input. One surface may serve several inputs.
             outputs: One surface per output, all different.
+            states: One surface per state, at least of its `n_bytes`, zero or what an earlier
+                evaluation left. Requests, of other kernels too (a prompt's and a token's function
+                of one model), share a state by sharing its surface, as with Core ML's MLState;
+                they must not be evaluated at the same time. None: the request gets states of its
+                own, which are zero and found in `Request.states`.
 
         Raises:
             ShapeError: A missing or unknown name, or a surface that is too small.
@@ -304,16 +339,19 @@ class Kernel:
         """
         self._check_names("input", inputs, self._input_specs)
         self._check_names("output", outputs, self._output_specs)
-        for name, surface in (*inputs.items(), *outputs.items()):
+        if states is None:
+            states = {name: Surface(spec.n_bytes) for name, spec in self._state_specs.items()}
+        self._check_names("state", states, self._state_specs)
+        for name, surface in (*inputs.items(), *outputs.items(), *states.items()):
             if not isinstance(surface, Surface):
                 msg = f"bind: '{name}' must be a pyane.Surface, got {type(surface).__name__}"
                 raise TypeError(msg)
-        return Request(
-            self._native.bind(
-                [inputs[name]._native for name in self._input_specs],
-                [outputs[name]._native for name in self._output_specs],
-            )
+        native = self._native.bind(
+            [inputs[name]._native for name in self._input_specs],
+            [outputs[name]._native for name in self._output_specs],
+            [states[name]._native for name in self._state_specs],
         )
+        return Request(native, states)
 
     def unload(self) -> None:
         """Free what the device holds. Surfaces and arrays stay; evaluating raises EvaluateError."""
