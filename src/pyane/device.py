@@ -14,7 +14,7 @@ import numpy as np
 
 from ._core import engine as _engine
 from .errors import AneUnavailableError, BlobError, BlobWarning, ConfigError, ShapeError
-from .model import Model, is_path, load
+from .model import Model, as_model, is_path, load
 from .surface import Surface
 
 if TYPE_CHECKING:
@@ -467,12 +467,14 @@ class Device:
             if not isinstance(path, str):
                 msg = f"compile: paths in weights must be str, got {type(path).__name__} {path!r}"
                 raise TypeError(msg)
-        text = str(program)
         name = source_name or "<text>"
         if isinstance(program, Model):
+            if function and function != program.function:
+                program = as_model(program, function=function)  # With its own default shapes.
             name = source_name or program.source
             function = function or program.chosen_function
             program.check_shapes(function)
+        text = str(program)
         try:
             native, messages = self._native.compile(text, files, function, name)
         except BlobError as e:

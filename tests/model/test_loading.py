@@ -391,3 +391,15 @@ def test_shapes_that_are_listed() -> None:
     with pytest.raises(ShapeError, match=r"one of \[1, 4\], \[3, 4\]\), got \[2, 4\]"):
         pyane.model.as_model(text, shapes={"x": (2, 4)})
     assert pyane.model.as_model(text).unbound_inputs == ("x",)
+
+
+def test_another_function_takes_its_own_default_shape() -> None:
+    start = FLEXIBLE.index("    func main")
+    end = FLEXIBLE.rindex("}")
+    other = FLEXIBLE[start:end].replace("func main", "func other").replace("[2, 4]", "[3, 4]")
+    model = pyane.model.as_model(FLEXIBLE[:end] + other + "}\n")
+    device = pyane.device("emulator")
+    assert device.compile(model).output_specs["y"].shape == (2, 4)
+    assert device.compile(model, function="other").output_specs["y"].shape == (3, 4)
+    with pytest.raises(ConfigError, match="one of main, other, got 'third'"):
+        device.compile(model, function="third")

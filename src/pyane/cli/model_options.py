@@ -55,11 +55,14 @@ def load_model(
     """
     from .. import mil
     from ..model import Model, load
+    from ..model.files import map_file
 
     asked = dict(parse_shape(text) for text in shapes)
     if model == "-":
         text = sys.stdin.buffer.read()
         program = mil.parse(text, "<stdin>")
+        files = dict(_weight_file(option, program.weight_paths) for option in weights)
+        program.weights.update((path, map_file(Path(file))) for path, file in files.items())
         return Model(
             program, text=text.decode(), source="<stdin>", function=function or None, shapes=asked
         )
