@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sentencepiece
 
 from pyane.cli import main
 from pyane.llama import Config, Parameters, checkpoint
+from pyane.train.stories import story_text
+from pyane.train.tokenizer import load_tokenizer
 
 CONFIG = Config(
     dim=12, hidden_dim=17, n_layers=2, n_heads=3, n_kv_heads=1, vocab_size=13, seq_len=5
@@ -38,6 +42,34 @@ def test_a_run_folder_with_its_tokenizer(shared_data: Path, tmp_path: Path) -> N
     copy = (tmp_path / "hf/tokenizer.bin").read_bytes()
     assert copy == (shared_data / "tok512.bin").read_bytes()
     assert checkpoint.read(tmp_path / "hf")[0].n_layers == 5
+
+
+def test_a_tokenizer(shared_data: Path, tmp_path: Path) -> None:
+    """Llama 2's, as llama2.c's own encoder then uses it: the same tokens."""
+    source = shared_data / "tokenizer.model"
+    assert main(["convert", str(source), str(tmp_path / "tokenizer.bin")]) == 0
+    theirs, ours = load_tokenizer(source), load_tokenizer(tmp_path / "tokenizer.bin")
+    assert (ours.vocab_size, ours.bos_id, ours.eos_id) == (32000, 1, 2)
+    for text in (story_text(20_000, 1), "naïve café — 東京 🐕", "a\n\nb 123", ""):
+        assert ours.encode(text) == theirs.encode(text)
+        assert ours.decode(ours.encode(text)) == text
+
+
+def test_a_tokenizer_that_llama2c_cannot_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = io.BytesIO()
+    lines = iter(story_text(20_000, 1).splitlines())
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=lines, model_writer=model, vocab_size=200, minloglevel=3
+    )
+    source, target = tmp_path / "unigram.model", tmp_path / "tokenizer.bin"
+    source.write_bytes(model.getvalue())
+    assert main(["convert", str(source), str(target)]) == 1
+    assert "must be a byte-pair encoding; its scores are not ranks" in capsys.readouterr().err
+    assert main(["convert", str(source), str(tmp_path / "tokenizer.txt")]) == 2
+    assert "DST must end in .bin" in capsys.readouterr().err
+    assert not target.exists()
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,8 @@ def test_long_prompts(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     out, err = capsys.readouterr()
     assert out.startswith(text)
     assert re.search(r"prompt has \d{3,} tokens, of which the model sees the last 40, its", err)
+    assert main([*args, "--max-tokens", "5", "--context", "7"]) == 0
+    assert "of which the model sees the last 7, its context" in capsys.readouterr().err
 
 
 def test_prompt_from_standard_input(
@@ -128,6 +130,7 @@ def test_stats(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--prompt-file", "absent"], 1, "absent: prompt does not exist"),
         (["--prompt-file", "bad"], 1, "bad: prompt must be UTF-8, got byte 0xff at offset 1"),
         (["--samples", "0"], 2, "--samples"),
+        (["--context", "41"], 2, "--context must be at most 40, the model's, got 41"),
     ],
 )
 def test_errors(

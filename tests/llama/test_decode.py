@@ -259,6 +259,31 @@ def test_new_weights_are_taken(long_model: tuple[Config, Parameters]) -> None:
     assert not np.array_equal(before, after)
 
 
+def test_an_interruption_leaves_a_decoder_that_works(
+    long_model: tuple[Config, Parameters], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, parameters = long_model
+    tokens = np.arange(100) % 29
+    with Decoder(config, parameters, backend.device()) as decoder:
+        expected = [decoder.next_token_logits(tokens[:n]) for n in (60, 100)]
+        decoder.reset()
+        decoder.next_token_logits(tokens[:60])
+        lay_out = Decoder._lay_out
+
+        def interrupted(self: Decoder, capacity: int) -> None:
+            if capacity > 64:
+                self._layers[0]["keys"].array((1, 8, 1, 128))[...] = 7  # some are moved already
+                raise KeyboardInterrupt
+            lay_out(self, capacity)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Decoder, "_lay_out", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                decoder.next_token_logits(tokens)
+        actual = [decoder.next_token_logits(tokens[:n]) for n in (60, 100)]
+    assert np.array_equal(actual, expected)
+
+
 def test_bad_arguments(long_model: tuple[Config, Parameters]) -> None:
     config, parameters = long_model
     with Decoder(config, parameters, backend.device(), context=20) as decoder:

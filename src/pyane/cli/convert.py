@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ..train.tokenizer import Tokenizer
 
 
 def convert(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="SRC", help="Run folder, llama2.c .bin, or Hugging Face folder (safetensors)."
+            metavar="SRC",
+            help="Run folder, llama2.c .bin, Hugging Face folder (safetensors), or tokenizer .model.",
         ),
     ],
     target: Annotated[
@@ -25,7 +29,7 @@ def convert(
         str, typer.Option(help="Weights of a folder: float32, float16 or bfloat16.")
     ] = "float32",
 ) -> None:
-    """Convert a model between llama2.c's format and Hugging Face's.
+    """Convert a model between llama2.c's format and Hugging Face's, or a tokenizer to llama2.c's.
 
     Nothing is lost with float32: there and back gives the same bits. The tokenizer beside a model goes
     along into a folder. Existing folders are not touched; an existing .bin is replaced whole or not at all.
@@ -34,9 +38,9 @@ def convert(
     Examples:
       pyane convert stories260K.bin stories260k-hf
       pyane convert runs/stories260k-1 my-model --dtype bfloat16
-      pyane convert Qwen3-0.6B/ copy/
+      pyane convert runs/stories260k-1/tokenizer.model tokenizer.bin
     """  # noqa: D301  (\b keeps the lines of the example apart)
-    from ..errors import CheckpointError, ConfigError
+    from ..errors import ConfigError
     from ..llama import checkpoint
     from ..train.session import load_model
     from ..train.tokenizer import load_tokenizer
@@ -44,6 +48,9 @@ def convert(
     if source.resolve() == target.resolve():
         msg = f"DST must not be SRC, got {target} for both"
         raise ConfigError(msg)
+    if source.suffix == ".model":
+        _convert_tokenizer(source, target)
+        return
     config, parameters, beside = load_model(source)
     tokenizer = load_tokenizer(beside) if beside else None
     checkpoint.write(target, config, parameters, dtype)
@@ -53,9 +60,28 @@ def convert(
     )
     if tokenizer is None or not target.is_dir():
         return
+    _save(tokenizer, target / tokenizer.file_name)
+
+
+def _convert_tokenizer(source: Path, target: Path) -> None:
+    from ..errors import ConfigError
+    from ..train.sentencepiece_tokenizer import SentencePieceTokenizer
+    from ..train.tokenizer import load_tokenizer
+
+    if target.suffix != ".bin":
+        msg = f"DST must end in .bin, llama2.c's format, for a tokenizer, got {target}"
+        raise ConfigError(msg)
+    tokenizer = load_tokenizer(source)
+    assert isinstance(tokenizer, SentencePieceTokenizer)
+    _save(tokenizer.to_llama2c(str(source)), target)
+
+
+def _save(tokenizer: Tokenizer, path: Path) -> None:
+    from ..errors import DataError
+
     try:
-        tokenizer.save(target / tokenizer.file_name)
+        tokenizer.save(path)
     except OSError as e:
-        msg = f"{target / tokenizer.file_name}: could not be written ({e.strerror or e})"
-        raise CheckpointError(msg) from e
-    typer.echo(f"{target / tokenizer.file_name}: tokenizer of {tokenizer.vocab_size} tokens")
+        msg = f"{path}: could not be written ({e.strerror or e})"
+        raise DataError(msg) from e
+    typer.echo(f"{path}: tokenizer of {tokenizer.vocab_size} tokens")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ..train.tokenizer import Tokenizer
 
 _MAX_PROMPT_BYTES = 16 << 20
+# Models of today look back on 40960 tokens and more; their cache would take gigabytes.
+_CONTEXT = 2048
 
 
 def generate(
@@ -47,6 +49,12 @@ def generate(
     top_p: Annotated[
         float, typer.Option(help="Choose among the likeliest that have this probability; 1: all.")
     ] = 1.0,
+    context: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1, help="Tokens that the model looks back on. Default: all it can, up to 2048."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides the samples.")] = 0,
     samples: Annotated[
         int, typer.Option(min=1, help="Texts to generate, with seeds from --seed on.")
@@ -82,6 +90,7 @@ def generate(
     import pyane
 
     from .. import llama
+    from ..errors import ConfigError
     from ..train.generate import generate as generate_tokens
     from ..train.sampling import Sampling
     from ..train.vocabulary import read_vocabulary
@@ -96,13 +105,18 @@ def generate(
     ids = vocabulary.encode(text)
     if not ids:
         ids = [max(vocabulary.eos_id, 0)]
-    if len(ids) > config.seq_len:
+    if context is None:
+        context = min(config.seq_len, _CONTEXT)
+    if context > config.seq_len:
+        msg = f"--context must be at most {config.seq_len}, the model's, got {context}"
+        raise ConfigError(msg)
+    if len(ids) > context:
         typer.echo(
-            f"pyane: the prompt has {len(ids)} tokens, of which the model sees the last "
-            f"{config.seq_len}, its context",
+            f"pyane: the prompt has {len(ids)} tokens, of which the model sees the last {context}, "
+            "its context",
             err=True,
         )
-    with llama.Decoder(config, parameters, on) as decoder:
+    with llama.Decoder(config, parameters, on, context=context) as decoder:
         watch = _Stopwatch(len(ids))
         for i in range(samples):
             continuation = watch.time(
@@ -110,7 +124,7 @@ def generate(
                     decoder,
                     ids,
                     max_tokens,
-                    context=config.seq_len,
+                    context=context,
                     **{**dataclasses.asdict(sampling), "seed": seed + i},
                     stop=frozenset({vocabulary.bos_id, vocabulary.eos_id}),
                     vocab_size=vocabulary.vocab_size,

@@ -128,6 +128,7 @@ class Decoder:
     def reset(self) -> None:
         """Forgets what was cached."""
         self._tokens = self._tokens[:0]
+        self._capacity = 0
 
     def next_token_logits(self, tokens: npt.ArrayLike) -> Float32Array:
         """Logits [V] of the token after `tokens` [S], 1 <= S <= `context`.
@@ -145,8 +146,12 @@ class Decoder:
         different = np.flatnonzero(ids[:n] != self._tokens[:n])
         self._tokens = self._tokens[: int(different[0]) if len(different) else n]
         last = np.empty(0, np.float16)
-        while self.n_cached < len(ids):
-            last = self._feed(ids[self.n_cached : self.n_cached + _LARGEST_CHUNK])
+        try:
+            while self.n_cached < len(ids):
+                last = self._feed(ids[self.n_cached : self.n_cached + _LARGEST_CHUNK])
+        except BaseException:  # Ctrl-C too may leave half of the cache moved
+            self.reset()
+            raise
         config = self.config
         cpu.rmsnorm_forward(
             self._normalised, last, self.parameters["rms_final_weight"], eps=config.norm_eps

@@ -19,6 +19,7 @@ from __future__ import annotations
 import heapq
 import math
 import struct
+from collections.abc import Sequence
 
 from ..errors import DataError
 from .tokenizer_base import Tokenizer
@@ -103,6 +104,22 @@ class Llama2cTokenizer(Tokenizer):
     def serialized(self) -> bytes:
         """The file as it was read."""
         return self._data
+
+
+def serialize(pieces: Sequence[str], scores: Sequence[float]) -> bytes:
+    """A `tokenizer.bin` of SentencePiece pieces, U+2581 for a space, in the order of their ids.
+
+    BOS and EOS are written as llama2.c's tokenizer.py writes them.
+    """
+    special = {1: "\n<s>\n", 2: "\n</s>\n"}
+    raw = [
+        special.get(i, piece).replace("\u2581", " ").encode("utf-8", "surrogatepass")
+        for i, piece in enumerate(pieces)
+    ]
+    parts = [struct.pack("<i", max(map(len, raw), default=0))]
+    for piece, score in zip(raw, scores, strict=True):
+        parts += [struct.pack("<fi", score, len(piece)), piece]
+    return b"".join(parts)
 
 
 def _output_bytes(token: int, piece: bytes) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 import sentencepiece as spm
 
 from ..errors import DataError
+from .llama2c_tokenizer import Llama2cTokenizer, serialize
 from .tokenizer_base import Tokenizer
 
 # SentencePiece trains on no line above 4192 bytes, and says nothing; characters have up to four.
@@ -77,6 +78,26 @@ class SentencePieceTokenizer(Tokenizer):
     def serialized(self) -> bytes:
         """The `.model` file."""
         return self._model
+
+    def to_llama2c(self, source: str = "tokenizer") -> Llama2cTokenizer:
+        """The same vocabulary in llama2.c's format.
+
+        Args:
+            source: Name for error messages.
+
+        Raises:
+            DataError: llama2.c cannot use it: it is no byte-pair encoding with a token for every byte.
+        """
+        p = self._processor
+        scores = [p.get_score(i) for i in range(self.vocab_size)]
+        if any(score != round(score) for score in scores):
+            msg = (
+                f"{source}: llama2.c merges pairs by rank, for which the vocabulary must be a byte-pair "
+                "encoding; its scores are not ranks"
+            )
+            raise DataError(msg)
+        data = serialize([p.id_to_piece(i) for i in range(self.vocab_size)], scores)
+        return Llama2cTokenizer(data, f"{source} as tokenizer.bin")
 
 
 def train_tokenizer(text: str, vocab_size: int) -> SentencePieceTokenizer:
