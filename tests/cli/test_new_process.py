@@ -89,6 +89,24 @@ def test_spent_budget_goes_on_in_a_new_process(
     assert not [p.name for p in (tmp_path / "run").iterdir() if p.suffix == ".tmp"]
 
 
+def test_static_pipeline_within_a_budget(tmp_path: Path) -> None:
+    # Five programs a layer for new weights, and one more at first: two uploads a process, six needed.
+    args = [*SMALL, "--pipeline", "static", "--accumulation", "1", "--steps", "5"]
+    args += ["--eval-every", "3"]
+    for name, budget in (("whole", "1000"), ("run", "60")):
+        done = train(tmp_path, *args, "--run-dir", name, PYANE_COMPILE_BUDGET=budget)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("  held out ") == 6
+    assert "No story: no compilations are left" in done.stdout
+    assert_same_results(tmp_path / "run", tmp_path / "whole")
+    times = [
+        json.loads(line) for line in (tmp_path / "run" / "timing.jsonl").read_text().splitlines()
+    ]
+    assert len(times) == 6
+    assert sum(t["compile_ms"] > 0 for t in times) >= 5
+    assert all(t["train_ms"] > 0 for t in times[1:])  # also of steps that the next process finished
+
+
 def test_budget_too_small_for_a_step(tmp_path: Path, budgeted: dict[str, str]) -> None:
     done = train(tmp_path, *SMALL, "--run-dir", "run", **budgeted, UPLOADS_PER_PROCESS="0")
     assert done.returncode == 1

@@ -88,7 +88,7 @@ def test_log_that_cannot_be_written(tmp_path: Path) -> None:
 def test_measure_adds_up(tmp_path: Path) -> None:
     timing = tmp_path / "timing.jsonl"
     lines = [
-        {"step": 1, "train_ms": 3000, "compile_ms": 1000, "evaluate_ms": 500, "save_ms": 250},
+        {"step": 1, "train_ms": 2000, "compile_ms": 1000, "evaluate_ms": 500, "save_ms": 250},
         {"step": 2, "train_ms": 1000, "compile_ms": 0, "evaluate_ms": 0, "save_ms": 250},
     ]
     lines[0]["t_ane_ms"], lines[1]["t_ane_ms"] = 700, 500

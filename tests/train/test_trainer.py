@@ -87,7 +87,7 @@ def test_run_folder_holds_everything(tmp_path: Path) -> None:
     }  # fmt: skip
     assert "held_out_loss" in records[24]
     timing = read_jsonl(tmp_path / "run" / "timing.jsonl")
-    assert [r["step"] for r in timing] == list(range(1, 25))
+    assert [r["step"] for r in timing] == list(range(25))
     config, parameters = llama.checkpoint.read_llama2c(tmp_path / "run" / "model.bin")
     assert config == CONFIG
     np.testing.assert_array_equal(parameters.flat, model.parameters.flat)

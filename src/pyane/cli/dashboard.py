@@ -52,6 +52,7 @@ class Dashboard:
         self._sample = ""
         self._sampled = -math.inf
         records = read_jsonl(session.run.metrics)
+        self._pace.recall(records)
         self.losses = [(r["step"], r["loss"]) for r in records if r.get("loss") is not None]
         self.held_out = [
             (r["step"], r["held_out_loss"]) for r in records if r.get("held_out_loss") is not None
@@ -104,7 +105,7 @@ class Dashboard:
             self._sample = f"(none: {reason})"
             return
         with contextlib.suppress(CompileBudgetError):
-            self._sample = "".join(sample(self._session, _SAMPLE_TOKENS))
+            self._sample = "".join(sample(self._session, self._session.model, _SAMPLE_TOKENS))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         height = options.height or console.height

@@ -6,11 +6,16 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..train.metrics import read_jsonl
 from ..train.trainer import OnStep, StepReport
+
+if TYPE_CHECKING:
+    from ..train.session import Session
 
 # Without a terminal: a line at every tenth of the run, and at least this often.
 _SECONDS_BETWEEN_LINES = 30.0
@@ -25,50 +30,59 @@ class Pace:
         self.held_out_step = 0
         self.tokens_per_second = 0.0
         self.seconds_left = math.nan
-        self._steps = steps
+        self.steps = steps
         self._seconds_per_step = math.nan
         self.skipped = 0
 
+    def recall(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Losses of the steps before a run was resumed, as in metrics.jsonl."""
+        for record in records:
+            self._add_losses(record["step"], record.get("loss"), record.get("held_out_loss"))
+
     def add(self, report: StepReport) -> None:
         """Take note of a step."""
-        if report.held_out_loss is not None:
-            self.held_out_loss = report.held_out_loss
-            self.held_out_step = report.step
+        self._add_losses(report.step, report.loss, report.held_out_loss)
         if report.step == 0:
             return
         self.skipped = report.skipped
-        first = math.isnan(self.loss)
+        first = math.isnan(self._seconds_per_step)
         keep = 0.0 if first else 0.95
-        self.loss = report.loss if first else keep * self.loss + (1 - keep) * report.loss
         average = report.seconds if first else self._seconds_per_step
         self._seconds_per_step = keep * average + (1 - keep) * report.seconds
         tokens_per_step = report.tokens / report.step
         self.tokens_per_second = tokens_per_step / max(self._seconds_per_step, 1e-9)
-        self.seconds_left = (self._steps - report.step) * self._seconds_per_step
+        self.seconds_left = (self.steps - report.step) * self._seconds_per_step
+
+    def _add_losses(self, step: int, loss: float | None, held_out: float | None) -> None:
+        if held_out is not None:
+            self.held_out_loss, self.held_out_step = held_out, step
+        if step and loss is not None:
+            self.loss = loss if math.isnan(self.loss) else 0.95 * self.loss + 0.05 * loss
 
 
 @contextlib.contextmanager
-def show_progress(steps: int, first_step: int) -> Iterator[OnStep]:
+def show_progress(session: Session) -> Iterator[OnStep]:
     """A function to give to `Trainer.train`, and a display while inside the block."""
+    pace = Pace(session.trainer.config.steps)
+    pace.recall(read_jsonl(session.run.metrics))
     if sys.stdout.isatty():
-        with _bar(steps, first_step) as on_step:
+        with _bar(pace, session.trainer.step) as on_step:
             yield on_step
     else:
-        yield _lines(steps)
+        yield _lines(pace)
 
 
 @contextlib.contextmanager
-def _bar(steps: int, first_step: int) -> Iterator[OnStep]:
+def _bar(pace: Pace, first_step: int) -> Iterator[OnStep]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    pace = Pace(steps)
     columns = (
         BarColumn(bar_width=14),  # all columns together fit into 80
         MofNCompleteColumn(),
         TextColumn("{task.fields[status]}"),
     )
     with Progress(*columns, refresh_per_second=5) as progress:
-        task = progress.add_task("train", total=steps, completed=first_step, status="")
+        task = progress.add_task("train", total=pace.steps, completed=first_step, status="")
 
         def on_step(report: StepReport) -> None:
             pace.add(report)
@@ -77,8 +91,8 @@ def _bar(steps: int, first_step: int) -> Iterator[OnStep]:
         yield on_step
 
 
-def _lines(steps: int) -> OnStep:
-    pace = Pace(steps)
+def _lines(pace: Pace) -> OnStep:
+    steps = pace.steps
     every = max(1, steps // 10)
     last = time.monotonic()
 

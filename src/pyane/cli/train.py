@@ -58,7 +58,9 @@ def train(
     ] = None,
     steps: Annotated[_Int, typer.Option(help="Optimizer steps.  [1600]")] = None,
     batch_size: Annotated[_Int, typer.Option(help="Sequences per micro-batch.  [2]")] = None,
-    accumulation: Annotated[_Int, typer.Option(help="Micro-batches per step.  [1]")] = None,
+    accumulation: Annotated[
+        _Int, typer.Option(help="Micro-batches per step.  [1; static pipeline: 10]")
+    ] = None,
     seq_len: Annotated[_Int, typer.Option(help="Tokens per sequence.  [256]")] = None,
     learning_rate: Annotated[_Float, typer.Option(help="Highest learning rate.  [0.006]")] = None,
     schedule: Annotated[
@@ -113,14 +115,18 @@ def train(
         ),
     ] = None,
     weights_as: Annotated[
-        _Text,
-        typer.Option(help="Of the dynamic pipeline: packed or inputs. Default: by chip."),
+        _Text, typer.Option(help="Inputs of a kernel: inputs or packed. Default: by chip.")
     ] = None,
     blobs: Annotated[
-        _Text,
-        typer.Option(help="Weight files of the static one: per-matrix or single.  [per-matrix]"),
+        _Text, typer.Option(help="Weight files: per-matrix or single.  [per-matrix]")
+    ] = None,
+    taps: Annotated[
+        _Text, typer.Option(help="Results of a kernel: outputs or concat. Default: by chip.")
     ] = None,
     cls: Annotated[_Text, typer.Option(help="Classifier on: cpu or ane.  [cpu]")] = None,
+    rmsnorm_backward: Annotated[
+        _Text, typer.Option(help="RMSNorm's backward pass on: cpu or ane.  [cpu]")
+    ] = None,
     jsonl: Annotated[
         _Path,
         typer.Option(metavar="FILE", help="Append step, batch and perf records as JSON lines."),

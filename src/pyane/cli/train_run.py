@@ -170,6 +170,7 @@ def _plot(session: Session) -> None:
 
 
 def _tell_story(session: Session) -> None:
+    from ..llama import Decoder
     from ..train.sample import sample, why_no_sample
 
     reason = why_no_sample(session)
@@ -177,8 +178,10 @@ def _tell_story(session: Session) -> None:
         typer.echo(f"No story: {reason}.")
         return
     typer.echo("\nA story from the model:\n")
-    for text in sample(session, 2 * session.trainer.config.seq_len):
-        typer.echo(text, nl=False)
+    model = session.model
+    with Decoder(model.config, model.parameters, model.device) as decoder:
+        for text in sample(session, decoder, 2 * session.trainer.config.seq_len):
+            typer.echo(text, nl=False)
     typer.echo("\n")
 
 

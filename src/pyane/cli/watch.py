@@ -83,4 +83,4 @@ class Watching:
             from .dashboard import show_dashboard
 
             return show_dashboard(session)
-        return show_progress(session.trainer.config.steps, session.trainer.step)
+        return show_progress(session)

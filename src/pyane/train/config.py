@@ -33,7 +33,9 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "pipeline": ("dynamic", "static"),
     "weights_as": ("packed", "inputs"),
     "blobs": ("per-matrix", "single"),
+    "taps": ("outputs", "concat"),
     "cls": ("cpu", "ane"),
+    "rmsnorm_backward": ("cpu", "ane"),
     "numerics": ("ieee", "hardware"),
 }
 """Settings that are one of a few words."""
@@ -82,10 +84,13 @@ class TrainConfig:
         numerics: "ieee", or "hardware" for the arithmetic of `chip`; emulator only.
         pipeline: "dynamic": weights are inputs, kernels compiled once. "static": weights are
             constants, kernels compiled after every step.
-        weights_as: How the dynamic pipeline hands weights over, "packed" or "inputs"; None: what
+        weights_as: Inputs of a kernel: "inputs", a surface each, or "packed" into one; None: what
+            suits the chip. For this and the following see `pyane.llama.PipelineOptions`.
+        blobs: Constants of a program: "per-matrix", a file each, or in a "single" one.
+        taps: Results of a kernel: "outputs", a surface each, or "concat", all in one; None: what
             suits the chip.
-        blobs: Weight files of the static pipeline, "per-matrix" or "single".
         cls: Where the classifier runs, "cpu" or "ane".
+        rmsnorm_backward: Where RMSNorm's backward pass runs, "cpu" or "ane".
 
     Raises:
         ConfigError: A value is out of range; the message names the flag.
@@ -124,7 +129,9 @@ class TrainConfig:
     pipeline: str = "dynamic"
     weights_as: str | None = None
     blobs: str = "per-matrix"
+    taps: str | None = None
     cls: str = "cpu"
+    rmsnorm_backward: str = "cpu"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -163,10 +170,15 @@ class TrainConfig:
     def for_preset(cls, preset: str, **settings: Any) -> TrainConfig:
         """Defaults that suit the preset, with `settings` in place of some.
 
+        The static pipeline's steps take ten micro-batches, because each ends with compilations.
+
         Raises:
             ConfigError: An unknown setting, or a value out of range.
         """
-        return cls.from_dict({**_PRESET_DEFAULTS.get(preset, {}), **settings, "preset": preset})
+        defaults = dict(_PRESET_DEFAULTS.get(preset, {}))
+        if settings.get("pipeline") == "static":
+            defaults["accumulation"] = 10
+        return cls.from_dict({**defaults, **settings, "preset": preset})
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> TrainConfig:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Final
 
 from .metrics import read_jsonl
+
+PARTS: Final = ("train", "compile", "evaluate", "save")
+"""What a run does, without overlap: the times in timing.jsonl, each with `_ms`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,17 +92,16 @@ def measure(timing: Path, ane_flops: float, total_flops: float) -> Efficiency:
         for name, value in record.items():
             if name.endswith("_ms") and isinstance(value, int | float):
                 sums[name.removesuffix("_ms")] = sums.get(name.removesuffix("_ms"), 0.0) + value
-    parts = ("train", "compile", "evaluate", "save")
-    train, compiling, evaluate, save = (sums.pop(name, 0.0) / 1e3 for name in parts)
-    n = len(records)
+    parts = {name: sums.pop(name, 0.0) / 1e3 for name in PARTS}
+    n = sum(record["step"] > 0 for record in records)  # step 0 is the evaluation before the first
     return Efficiency(
         steps=n,
-        wall_seconds=train + evaluate + save,
-        compile_seconds=compiling,
-        train_seconds=max(0.0, train - compiling),
+        wall_seconds=sum(parts.values()),
+        compile_seconds=parts["compile"],
+        train_seconds=parts["train"],
         ane_flops=ane_flops,
         total_flops=total_flops,
-        phases={name: value / n for name, value in sums.items()},
+        phases={name: value / n for name, value in sums.items()} if n else {},
     )
 
 

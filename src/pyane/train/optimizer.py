@@ -177,7 +177,9 @@ class Optimizer:
             if not math.isfinite(loss):
                 msg = f"the loss became {loss}"
                 raise DivergenceError(msg)
-            batches.append(MicroBatch(loss, seconds, dict(getattr(model, "timings", {}))))
+            timings = dict(getattr(model, "timings", {}))
+            timings.pop("t_compile", None)  # of uploads, not of passes
+            batches.append(MicroBatch(loss, seconds, timings))
             overflowed = overflowed or model.overflowed
         return batches, overflowed
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from ..atomic_file import atomic_write
 from ..errors import CheckpointError, ConfigError
+from .efficiency import PARTS
 from .metrics import read_jsonl
 
 FloatArray = npt.NDArray[np.float64]
@@ -86,7 +87,7 @@ class Curves:
 X_AXES: Final = {
     "step": "optimizer steps",
     "tokens": "tokens trained on",
-    "minutes": "minutes of training, evaluating and saving",
+    "minutes": "minutes of training, compiling, evaluating and saving",
 }
 """What the horizontal axis can show, and its label."""
 
@@ -137,7 +138,7 @@ def _minutes(timing: Path) -> dict[int, float]:
     result: dict[int, float] = {}
     total = 0.0
     for record in read_jsonl(timing):
-        total += sum(record.get(f"{part}_ms") or 0.0 for part in ("train", "evaluate", "save"))
+        total += sum(record.get(f"{part}_ms") or 0.0 for part in PARTS)
         result[record["step"]] = total / 60e3
     return result
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..llama import Decoder
-from .generate import generate
+from .generate import NextToken, generate
 
 if TYPE_CHECKING:
     from .session import Session
@@ -21,11 +20,14 @@ def why_no_sample(session: Session) -> str:
     return ""
 
 
-def sample(session: Session, max_tokens: int, temperature: float = 0.5) -> Iterator[str]:
+def sample(
+    session: Session, model: NextToken, max_tokens: int, temperature: float = 0.5
+) -> Iterator[str]:
     """A text from its beginning, piece by piece; the same for the same weights.
 
     Args:
-        session: `why_no_sample` says nothing to it.
+        session: A run of which `why_no_sample` says nothing.
+        model: The session's model, with its weights uploaded, or a decoder of its parameters.
         max_tokens: Most tokens.
         temperature: As for `generate`.
 
@@ -39,17 +41,15 @@ def sample(session: Session, max_tokens: int, temperature: float = 0.5) -> Itera
     number = {token: i for i, token in enumerate(ids)}
     stop = {number[t] for t in (tokenizer.bos_id, tokenizer.eos_id) if t in number}
     stream = tokenizer.stream()
-    model, config = session.model, session.trainer.config
-    with Decoder(model.config, model.parameters, model.device, context=config.seq_len) as decoder:
-        for i in generate(
-            decoder,
-            [number[tokenizer.bos_id]],
-            max_tokens,
-            context=config.seq_len,
-            temperature=temperature,
-            seed=config.seed,
-            stop=frozenset(stop),
-            vocab_size=len(ids),
-        ):
-            yield stream.add(ids[i])
+    for i in generate(
+        model,
+        [number[tokenizer.bos_id]],
+        max_tokens,
+        context=session.trainer.config.seq_len,
+        temperature=temperature,
+        seed=session.trainer.config.seed,
+        stop=frozenset(stop),
+        vocab_size=len(ids),
+    ):
+        yield stream.add(ids[i])
     yield stream.finish()

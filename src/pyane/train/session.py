@@ -309,7 +309,9 @@ def _build(config: TrainConfig, parameters: llama.Parameters) -> tuple[llama.Mod
         pipeline=config.pipeline,
         weights_as=config.weights_as,
         blobs=config.blobs,
+        taps=config.taps,
         cls=config.cls,
+        rmsnorm_backward=config.rmsnorm_backward,
     )
     return model, device.name
 

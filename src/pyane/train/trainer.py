@@ -16,10 +16,12 @@ from ..errors import CheckpointError, CompileBudgetError, DivergenceError
 from ..llama import checkpoint
 from .config import TrainConfig
 from .data import Dataset, Sampler
+from .efficiency import PARTS
 from .metrics import JsonLines
-from .optimizer import MicroBatch, Optimizer, TrainableModel, Update
+from .optimizer import MicroBatch, Optimizer, TrainableModel
 from .run_folder import RunFolder
 from .state import TrainingState, save_state
+from .stopwatch import Stopwatch
 from .vocabulary import Vocabulary
 
 
@@ -38,8 +40,8 @@ class StepReport:
         tokens: Tokens trained on since the run began.
         seconds: Wall time of the step, evaluation and saving included.
         best_loss: Lowest held-out loss so far.
-        micro_batches: Loss and times of every pass; empty for step 0 and when they are not known
-            because the step was finished by another process.
+        micro_batches: Loss and times of every pass; empty for step 0, and where another process
+            began the step.
         compile_seconds: Part of `seconds` that went into compiling kernels.
         n_compiles: Compilations of this process so far.
         ane_flops: Floating-point operations of the step on the device, 0 when not known.
@@ -120,7 +122,8 @@ class Trainer:
         self._optimizer = Optimizer(config, model, sampler, state)
         self._stop = False
         self._uploaded = False
-        self._compile_seconds = 0.0
+        self._watch = Stopwatch()
+        self._upload_seconds = 0.0  # since the last step
         self._saved_step = -1 if state is None else self.step
         self._changed = state is None  # since the state was saved
         # A step that is not finished will be logged when it is.
@@ -180,7 +183,7 @@ class Trainer:
             if self._saved_step < 0:
                 report(self._begin())
             if self._pending is not None:
-                report(self._finish(self._pending, None, time.perf_counter()))
+                report(self._finish(self._pending, ()))
             while not self.finished and not self._stop:
                 report(self._whole_step())
             self.save()
@@ -237,21 +240,28 @@ class Trainer:
 
     def _begin(self) -> StepReport:
         start = time.perf_counter()
-        self._evaluate_and_compare()
-        self._metrics.write({"step": 0, "tokens": 0, "held_out_loss": self.held_out_loss})
-        self.save()
-        nan, scale = math.nan, self._optimizer.loss_scale.value
-        seconds = time.perf_counter() - start
+        with self._watch.part("evaluate"):
+            self._evaluate_and_compare()
         loss = self.held_out_loss
-        return StepReport(0, nan, loss, 0.0, nan, scale, 0, 0, seconds, best_loss=loss)
+        self._metrics.write({"step": 0, "tokens": 0, "held_out_loss": loss})
+        with self._watch.part("save"):
+            self.save()
+        seconds = self._watch.take()
+        self._log_times(seconds)
+        nan, scale = math.nan, self._optimizer.loss_scale.value
+        took = time.perf_counter() - start
+        compiling = seconds.get("compile", 0.0)
+        return StepReport(
+            0, nan, loss, 0.0, nan, scale, 0, 0, took, best_loss=loss, compile_seconds=compiling
+        )
 
     def _whole_step(self) -> StepReport:
-        start = time.perf_counter()
-        self._upload()
-        try:
-            update = self._optimizer.step(self.step)
-        except DivergenceError as e:
-            self._diverge(str(e), self.step + 1)
+        with self._watch.part("train"):
+            self._upload()
+            try:
+                update = self._optimizer.step(self.step)
+            except DivergenceError as e:
+                self._diverge(str(e), self.step + 1)
         self._uploaded = self._uploaded and update.skipped
         self.step += 1
         record = {
@@ -263,28 +273,32 @@ class Trainer:
             "loss_scale": update.loss_scale,
             "skipped": self.skipped,
         }
-        return self._finish(record, update, start)
+        uploading, self._upload_seconds = self._upload_seconds, 0.0
+        batches = _with_upload(update.micro_batches, uploading)
+        seconds = self._watch.take()
+        for batch in batches:
+            for phase, value in batch.timings.items():
+                seconds[phase] = seconds.get(phase, 0.0) + value
+        return self._finish({"record": record, "seconds": seconds}, batches)
 
-    def _finish(self, record: dict[str, Any], update: Update | None, start: float) -> StepReport:
+    def _finish(self, pending: dict[str, Any], batches: tuple[MicroBatch, ...]) -> StepReport:
         """Evaluate, log and save a step whose update has been made, perhaps by another process."""
-        self._pending, self._changed = record, True
-        trained = time.perf_counter()
-        every = self.config.eval_every
+        self._pending, self._changed = pending, True
+        record, seconds, every = pending["record"], pending["seconds"], self.config.eval_every
         if self.step == self.config.steps or (every and self.step % every == 0):
-            self._evaluate_and_compare()
+            with self._watch.part("evaluate"):
+                self._evaluate_and_compare()
             record = {**record, "held_out_loss": self.held_out_loss}
-        evaluated = time.perf_counter()
         self._pending = None
         self._metrics.write(record)
         self._metrics.flush()
         every = self.config.save_every
         if every and self.step % every == 0:
-            self.save()
-        end = time.perf_counter()
-        compiling, self._compile_seconds = self._compile_seconds, 0.0
-        batches = () if update is None else update.micro_batches
-        times = {"train": trained - start, "evaluate": evaluated - trained, "save": end - evaluated}
-        self._log_times({**times, "compile": compiling}, batches)
+            with self._watch.part("save"):
+                self.save()
+        for part, value in self._watch.take().items():
+            seconds[part] = seconds.get(part, 0.0) + value
+        self._log_times(seconds)
         ane_flops, total_flops = getattr(self._model, "flops_per_step", (0.0, 0.0))
         return StepReport(
             self.step,
@@ -295,19 +309,17 @@ class Trainer:
             record["loss_scale"],
             self.skipped,
             record["tokens"],
-            end - start,
+            sum(seconds.get(part, 0.0) for part in PARTS),
             best_loss=self._best.loss,
             micro_batches=batches,
-            compile_seconds=compiling,
-            n_compiles=int(getattr(self._model, "n_compiles", 0)),
+            compile_seconds=seconds.get("compile", 0.0),
+            n_compiles=self._n_compiles(),
             ane_flops=ane_flops * self.config.accumulation,
             total_flops=total_flops * self.config.accumulation,
         )
 
-    def _log_times(self, seconds: dict[str, float], batches: tuple[MicroBatch, ...]) -> None:
-        for batch in batches:
-            for phase, value in batch.timings.items():
-                seconds[phase] = seconds.get(phase, 0.0) + value
+    def _log_times(self, seconds: dict[str, float]) -> None:
+        seconds = {**dict.fromkeys(PARTS, 0.0), **seconds}
         times = {f"{name}_ms": round(value * 1e3, 3) for name, value in seconds.items()}
         self._timing.write({"step": self.step, **times})
 
@@ -315,11 +327,17 @@ class Trainer:
         """Give the device the current weights, if it does not have them yet."""
         if self._uploaded:
             return
-        start = time.perf_counter()
+        n_compiles, start = self._n_compiles(), time.perf_counter()
         self._model.upload_weights()
         self._uploaded = True
-        if self.config.pipeline == "static":  # where weights are constants of the kernels
-            self._compile_seconds += time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        if self._n_compiles() > n_compiles:
+            self._watch.move("compile", seconds)
+        else:
+            self._upload_seconds += seconds
+
+    def _n_compiles(self) -> int:
+        return int(getattr(self._model, "n_compiles", 0))
 
     def _evaluate_and_compare(self) -> None:
         self.held_out_loss = self.evaluate()
@@ -386,3 +404,12 @@ class Trainer:
         if flat is not state.parameters:
             np.copyto(flat, state.parameters)
         self._best = _Best(state.best_loss, state.best_step, state.evaluations_since_best)
+
+
+def _with_upload(batches: tuple[MicroBatch, ...], seconds: float) -> tuple[MicroBatch, ...]:
+    """The passes of a step, the first one with the time of uploading weights among its copies."""
+    first = batches[0]
+    if not first.timings:
+        return batches
+    timings = {**first.timings, "t_io": first.timings.get("t_io", 0.0) + seconds}
+    return dataclasses.replace(first, timings=timings), *batches[1:]
