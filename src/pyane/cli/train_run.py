@@ -178,9 +178,9 @@ def _tell_story(session: Session) -> None:
         typer.echo(f"No story: {reason}.")
         return
     typer.echo("\nA story from the model:\n")
-    model = session.model
-    with Decoder(model.config, model.parameters, model.device) as decoder:
-        for text in sample(session, decoder, 2 * session.trainer.config.seq_len):
+    model, context = session.model, session.trainer.config.seq_len
+    with Decoder(model.config, model.parameters, model.device, context=context) as decoder:
+        for text in sample(session, decoder, 2 * context):
             typer.echo(text, nl=False)
     typer.echo("\n")
 
