@@ -14,7 +14,7 @@ import pyane
 import reference_llama as ref
 from pyane._core import train as cpu
 from pyane.errors import EvaluateError, ShapeError
-from pyane.llama import Config, Model, Parameters
+from pyane.llama import Config, Model, Parameters, create_model
 
 # fp16 roundings that a number meets on its way through one layer.
 #   forward: norm 3, q/k/v 1, RoPE 2, scores 1, mask 1, softmax 1, attn 1, Wo 1, residual 1,
@@ -281,31 +281,42 @@ def test_closed_model_says_so() -> None:
         model.logits([[1]])
 
 
-def test_all_surfaces_have_one_size() -> None:
-    """What the engine wants of a request, and they are shared between requests."""
-    case = golden.load("gqa_untied")
-    sizes = set()
-    device = backend.device()
-    compile_program = device.compile
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"weights_as": "packed", "taps": "concat"},
+        {"weights_as": "packed"},
+        {"taps": "concat"},
+        {"pipeline": "static", "taps": "concat"},
+        {"cls": "ane", "rmsnorm_backward": "ane"},
+    ],
+    ids=lambda options: "-".join(options.values()) or "plain",
+)
+def test_surfaces_of_a_request_have_one_size(
+    options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the engine wants; tensors of many sizes, all above the smallest surface."""
+    config = Config(
+        dim=192, hidden_dim=600, n_layers=1, n_heads=4, n_kv_heads=2, vocab_size=999, seq_len=150
+    )
+    bind = pyane.Kernel.bind
+    n_requests = 0
 
-    class Recorder:
-        name = device.name
+    def record(self: pyane.Kernel, inputs: dict, outputs: dict) -> pyane.Request:
+        nonlocal n_requests
+        n_requests += 1
+        sizes = {surface.n_bytes for surface in (*inputs.values(), *outputs.values())}
+        assert len(sizes) == 1, (self, sizes)
+        assert min(sizes) >= self.surface_bytes > 49152
+        return bind(self, inputs, outputs)
 
-        def compile(self, program: object) -> pyane.Kernel:
-            kernel = compile_program(program)
-            bind = kernel.bind
-
-            def record(inputs: dict, outputs: dict) -> pyane.Request:
-                found = {surface.n_bytes for surface in (*inputs.values(), *outputs.values())}
-                assert min(found) >= kernel.surface_bytes
-                sizes.update(found)
-                return bind(inputs, outputs)
-
-            kernel.bind = record
-            return kernel
-
-    parameters = Parameters(case.config)
-    with Model(case.config, parameters, Recorder(), batch=3) as model:
-        model.loss_and_gradients(case.tokens[0, :, :-1], case.targets[0])
-        model.next_token_logits([1, 2, 3])
-    assert len(sizes) == 1
+    monkeypatch.setattr(pyane.Kernel, "bind", record)
+    parameters = Parameters(config).init(np.random.default_rng(0))
+    tokens = np.ones((1, 140), int)
+    with create_model(
+        config, parameters, device=backend.device(), batch=1, seq_len=140, **options
+    ) as model:
+        model.loss_and_gradients(tokens, tokens)
+        model.next_token_logits(np.ones(150, int))
+    assert n_requests >= 9

@@ -81,6 +81,7 @@ def test_blocks_hold_their_tensors_and_do_not_overlap(preset: str) -> None:
         ((1, 5, 1, 7), (1, 1, 3, 4), False),  # padded with rows
         ((1, 5, 1, 7), (1, 1, 6, 3), True),  # only its other side fits
         ((2, 5, 1, 7), (1, 1, 1, 5), False),  # a norm's weight
+        ((1, 5, 1, 7), (1, 1, 1, 8), False),  # longer than the rows: lies along one
     ],
 )
 def test_what_is_packed_comes_out(

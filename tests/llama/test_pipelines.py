@@ -78,6 +78,36 @@ def test_layouts_give_the_same_bits(
         assert not model.overflowed
 
 
+@pytest.mark.parametrize("options", [LAYOUTS[3], LAYOUTS[7]], ids=layout_id)
+@pytest.mark.parametrize("number", range(4))
+def test_any_sizes(number: int, options: dict[str, str], rng: np.random.Generator) -> None:
+    """Sizes that share no factors, down to one."""
+    n_kv_heads, group, half = (int(n) for n in rng.integers(1, 5, 3))
+    is_own = bool(number % 2)
+    config = Config(
+        dim=int(rng.integers(1, 50)) if is_own else n_kv_heads * group * 2 * half,
+        hidden_dim=int(rng.integers(1, 50)),
+        n_layers=2,
+        n_heads=n_kv_heads * group,
+        n_kv_heads=n_kv_heads,
+        head_dim=2 * half if is_own else 0,
+        qk_norm=bool(number // 2),
+        vocab_size=int(rng.integers(2, 50)),
+        seq_len=int(rng.integers(1, 30)),
+    )
+    batch = int(rng.integers(1, 4))
+    parameters = Parameters(config).init(rng)
+    tokens = rng.integers(0, config.vocab_size, (batch, config.seq_len))
+    found = []
+    for given in ({}, options):
+        with create_model(
+            config, parameters, device=backend.device(), batch=batch, **given
+        ) as model:
+            loss = model.loss_and_gradients(tokens, tokens[:, ::-1])
+            found.append((loss, model.gradients.flat.tobytes()))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("blobs", ["per-matrix", "single"])
 def test_blobs_are_laid_out_as_asked(
     blobs: str, monkeypatch: pytest.MonkeyPatch, plain: Callable[[str], Any]

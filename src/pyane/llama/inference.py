@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .. import Device
+    from .config import Config
     from .parameters import Parameters
     from .tensors import Float16Array
     from .timings import Timings
@@ -27,24 +28,44 @@ _SHORTEST_BUCKET = 32
 _OPTIONS = PipelineOptions()
 
 
+def inference_shapes(config: Config) -> list[tuple[int, ...]]:
+    """Shapes of everything that has a surface, for the longest prompt."""
+    shape = KernelShape(config, 1, config.seq_len)
+    return surface_shapes(shape, Definitions.of_layers(config, _OPTIONS), _OPTIONS)
+
+
 class Inference:
     """Three kernels for each power of two of positions, whose weights are inputs.
 
     Whatever the training pipeline is: baked weights would cost compilations for every length.
     """
 
-    def __init__(self, device: Device, parameters: Parameters, shared: LayerWeights | None) -> None:
-        """Uploads the weights, unless those that the training kernels read can be shared."""
+    def __init__(
+        self,
+        device: Device,
+        parameters: Parameters,
+        shared: tuple[TensorPool, LayerWeights] | None,
+    ) -> None:
+        """Uploads the weights, unless those that the training kernels read can be shared.
+
+        Args:
+            device: Where to run.
+            parameters: Weights.
+            shared: Weights in surfaces, and where they came from, sized for `inference_shapes`, too.
+        """
         config = parameters.config
-        shape = KernelShape(config, 1, config.seq_len)
         self._device = device
         self._parameters = parameters
         self._definitions = Definitions.of_layers(config, _OPTIONS)
-        self._pool = TensorPool(surface_shapes(shape, self._definitions, _OPTIONS))
         self._is_shared = shared is not None
-        self._weights = shared or LayerWeights(
-            self._pool, shape, self._definitions.weights, config.n_layers
-        )
+        if shared is None:
+            pool = TensorPool(inference_shapes(config))
+            shape = KernelShape(config, 1, 1)
+            shared = (
+                pool,
+                LayerWeights(pool, shape, self._definitions.weights, config.n_layers),
+            )
+        self._pool, self._weights = shared
         self._buckets: dict[int, tuple[DynamicKernels, ForwardPass]] = {}
         self.upload()
 

@@ -9,6 +9,7 @@ from .backward import BackwardPass
 from .classifier import DeviceClassifier, classifier_shape
 from .dynamic_pipeline import DynamicKernels
 from .forward import ForwardPass
+from .inference import inference_shapes
 from .kernels import KernelShape
 from .layer_kernels import Definitions, surface_shapes
 from .output import Output
@@ -47,13 +48,17 @@ class TrainingPass:
         self._timings = timings
         definitions = Definitions.of_layers(parameters.config, options)
         shapes = surface_shapes(self._shape, definitions, options)
+        if options.pipeline == "dynamic" and options.weights_as == "inputs":
+            # Inference reads the same weights, and a request's surfaces must have one size.
+            shapes += inference_shapes(parameters.config)
+        self._pool = TensorPool(shapes)
         self._classifier_kernels: LayerKernels | None = None
         if options.cls == "ane":
             shape, of_classifier = classifier_shape(self._shape, device)
             # A pool of its own: logits are larger than everything else.
             pool = TensorPool(surface_shapes(shape, of_classifier, options))
             self._classifier_kernels = _kernels(device, shape, of_classifier, options, pool)
-        self._kernels = _kernels(device, self._shape, definitions, options, TensorPool(shapes))
+        self._kernels = _kernels(device, self._shape, definitions, options, self._pool)
 
     @cached_property
     def forward(self) -> ForwardPass:
@@ -74,9 +79,10 @@ class TrainingPass:
         return Output(self._parameters, shape.batch, shape.positions, self._timings, classifier)
 
     @property
-    def layer_weights(self) -> LayerWeights | None:
-        """Surfaces with one matrix each, if that is what the kernels read."""
-        return self._kernels.weights if isinstance(self._kernels, DynamicKernels) else None
+    def layer_weights(self) -> tuple[TensorPool, LayerWeights] | None:
+        """Surfaces with one matrix each, if that is what the kernels read, and their pool."""
+        weights = self._kernels.weights if isinstance(self._kernels, DynamicKernels) else None
+        return None if weights is None else (self._pool, weights)
 
     @property
     def n_compiles(self) -> int:

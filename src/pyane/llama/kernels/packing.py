@@ -153,6 +153,6 @@ def _place(start: int, dims: Dims, n_rows: int, *, is_weight: bool) -> Block:
     n_elements = math.prod(dims)
     if n_elements % n_rows == 0:
         return Block(start, n_rows, n_elements // n_rows, dims)
-    if rows > n_rows:  # A matrix: its other side fits.
-        return Block(start, columns, rows, dims, is_transposed=True)
+    if rows > n_rows:  # Its other side fits; a vector is the same numbers in the same order.
+        return Block(start, columns, rows, dims, is_transposed=dims[2] > 1)
     return Block(start, rows, columns, dims)
