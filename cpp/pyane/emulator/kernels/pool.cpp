@@ -55,6 +55,17 @@ std::vector<float> divisors(const mil::SpatialWindow& w, bool excludes_padding) 
   return result;
 }
 
+/// Every `stride`-th element; a stride that the compiler knows makes shuffles of the loop.
+void pick(const float* x, std::int64_t stride, std::int64_t n, float* values) {
+  if (stride == 1) {
+    std::copy_n(x, n, values);
+  } else if (stride == 2) {
+    for (std::int64_t i = 0; i < n; ++i) values[i] = x[2 * i];
+  } else {
+    for (std::int64_t i = 0; i < n; ++i) values[i] = x[i * stride];
+  }
+}
+
 class Pool final : public Step {
  public:
   Pool(const PrepareContext& context, Pooling kind)
@@ -142,10 +153,15 @@ class Pool final : public Step {
     const std::int64_t n_phases = std::min(w.stride, w.kernel);
     for (std::int64_t phase = 0; phase < n_phases; ++phase) {
       float* values = memory + phase * phase_length_;
-      for (std::int64_t i = 0; i < phase_length_; ++i) {
-        const std::int64_t from = i * w.stride + phase - w.pad_before;
-        values[i] = from >= 0 && from < w.input ? line[from] : neutral();
-      }
+      // Element i is line[i * stride + from], where the line has one.
+      const std::int64_t from = phase - w.pad_before;
+      const std::int64_t begin =
+          std::clamp<std::int64_t>((w.stride - 1 - from) / w.stride, 0, phase_length_);
+      const std::int64_t end = std::clamp<std::int64_t>(
+          w.input > from ? (w.input - from + w.stride - 1) / w.stride : 0, begin, phase_length_);
+      std::fill_n(values, begin, neutral());
+      pick(line + begin * w.stride + from, w.stride, end - begin, values + begin);
+      std::fill_n(values + end, phase_length_ - end, neutral());
     }
     std::fill_n(result, w.output, neutral());
     for (std::int64_t k = 0; k < w.kernel; ++k) {
