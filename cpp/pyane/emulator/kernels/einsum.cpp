@@ -5,6 +5,7 @@
 
 #include "pyane/emulator/kernels/gemm.h"
 #include "pyane/emulator/kernels/registry.h"
+#include "pyane/emulator/kernels/table_limit.h"
 
 // einsum of two tensors as a batch of matrix products, without moving an element: the last letter
 // that only x and the result have runs over rows, the last that only y and the result have over
@@ -99,6 +100,17 @@ class Einsum final : public Step {
     }
     for (const char name : x_term) {
       if (out_term.find(name) == std::string::npos) summed.push_back(letter(name));
+    }
+
+    const auto count = [](const std::vector<Letter>& letters) {
+      std::int64_t n = 1;
+      for (const Letter& next : letters) n *= next.dim;
+      return n;
+    };
+    require_table(context.op, count(batch), "product of a batch");
+    require_table(context.op, count(summed), "term of a sum");
+    if (summed.size() > 1) {
+      require_table(context.op, std::max(row.dim, column.dim), "row and column of a product");
     }
 
     GemmSpec spec{.m = row.dim, .n = column.dim};

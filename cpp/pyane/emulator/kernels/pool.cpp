@@ -7,6 +7,7 @@
 #include "pyane/emulator/kernels/float_row.h"
 #include "pyane/emulator/kernels/registry.h"
 #include "pyane/emulator/kernels/rows.h"
+#include "pyane/emulator/kernels/table_limit.h"
 #include "pyane/emulator/scratch.h"
 #include "pyane/mil/ops/windows.h"
 
@@ -76,6 +77,9 @@ class Pool final : public Step {
     for (mil::SpatialWindow& w : windows_) w = {.input = 1, .output = 1};
     std::copy(windows.begin(), windows.end(),
               windows_.end() - static_cast<std::ptrdiff_t>(windows.size()));
+    for (const mil::SpatialWindow& w : windows_) {
+      require_table(context.op, w.output, "window along a dimension");
+    }
     n_planes_ = x.dim(0) * x.dim(1);
     if (kind == Pooling::kAverage) {
       const bool excludes = context.op.boolean("exclude_padding_from_average");

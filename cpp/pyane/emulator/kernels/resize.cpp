@@ -9,6 +9,7 @@
 #include "pyane/emulator/kernels/registry.h"
 #include "pyane/emulator/kernels/rows.h"
 #include "pyane/emulator/kernels/sampling_grid.h"
+#include "pyane/emulator/kernels/table_limit.h"
 #include "pyane/emulator/scratch.h"
 
 // Resizing along the last dimensions, one after the other: rows of the image are mixed first, then
@@ -33,6 +34,7 @@ std::vector<Axis> resized_axes(const PrepareContext& context, std::int64_t n) {
   std::vector<Axis> axes;
   for (std::int64_t i = x.rank - n; i < x.rank; ++i) {
     axes.push_back({x.dims[at(i)], context.outputs[0].dims[at(i)]});
+    require_table(context.op, axes.back().output, "element of a resized dimension");
   }
   return axes;
 }

@@ -8,6 +8,7 @@
 #include "pyane/emulator/kernels/registry.h"
 #include "pyane/emulator/kernels/rows.h"
 #include "pyane/emulator/kernels/sampling_grid.h"
+#include "pyane/emulator/kernels/table_limit.h"
 #include "pyane/emulator/scratch.h"
 
 // Operations that take samples of images [N, C, H, W] at places that are computed: resample, affine
@@ -104,8 +105,8 @@ Sample sample_at(double y, double x, std::int64_t height, std::int64_t width, Pa
 /// 0 that is the same for all channels.
 class SamplingStep : public Step {
  public:
-  SamplingStep(const TensorLayout& x, std::int64_t n_outputs, std::int64_t height,
-               std::int64_t width, float constant)
+  SamplingStep(const OpContext& op, const TensorLayout& x, std::int64_t n_outputs,
+               std::int64_t height, std::int64_t width, float constant)
       : dtype_(x.dtype),
         n_images_(x.dim(0)),
         channels_(x.dim(1)),
@@ -114,7 +115,9 @@ class SamplingStep : public Step {
         n_outputs_(n_outputs),
         out_height_(height),
         out_width_(width),
-        constant_(constant) {}
+        constant_(constant) {
+    require_table(op, width, "sample of a row");
+  }
 
   void run(const StepArguments& arguments) const override {
     check(arguments);
@@ -203,8 +206,8 @@ double pixel_of(double coordinate, std::int64_t n, const std::string& mode, bool
 class Resample final : public SamplingStep {
  public:
   explicit Resample(const PrepareContext& context)
-      : SamplingStep(context.inputs[0], context.inputs[0].dim(0), context.outputs[0].dim(2),
-                     context.outputs[0].dim(3),
+      : SamplingStep(context.op, context.inputs[0], context.inputs[0].dim(0),
+                     context.outputs[0].dim(2), context.outputs[0].dim(3),
                      static_cast<float>(context.op.real("padding_value"))),
         mode_(context.op.string("coordinates_mode")),
         aligns_(context.op.boolean("align_corners")),
@@ -237,8 +240,8 @@ class Resample final : public SamplingStep {
 class Affine final : public SamplingStep {
  public:
   explicit Affine(const PrepareContext& context)
-      : SamplingStep(context.inputs[0], context.inputs[0].dim(0), context.outputs[0].dim(2),
-                     context.outputs[0].dim(3), 0.0F),
+      : SamplingStep(context.op, context.inputs[0], context.inputs[0].dim(0),
+                     context.outputs[0].dim(2), context.outputs[0].dim(3), 0.0F),
         has_one_matrix_(context.inputs[1].dim(0) == 1) {}
 
  private:
@@ -270,8 +273,8 @@ class Affine final : public SamplingStep {
 class CropResize final : public SamplingStep {
  public:
   explicit CropResize(const PrepareContext& context)
-      : SamplingStep(context.inputs[0], n_crops(context), context.op.integer("target_height"),
-                     context.op.integer("target_width"),
+      : SamplingStep(context.op, context.inputs[0], n_crops(context),
+                     context.op.integer("target_height"), context.op.integer("target_width"),
                      static_cast<float>(context.op.real("pad_value"))),
         name_(context.op.operation().display_name()),
         mode_(sampling_mode(context.op.string("sampling_mode"))),

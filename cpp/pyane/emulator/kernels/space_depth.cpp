@@ -3,6 +3,7 @@
 #include "pyane/emulator/kernels/copy.h"
 #include "pyane/emulator/kernels/fill.h"
 #include "pyane/emulator/kernels/registry.h"
+#include "pyane/emulator/kernels/table_limit.h"
 
 // Elements moved between space and depth (channels) or batch.
 
@@ -83,6 +84,7 @@ std::unique_ptr<CopyToMany> make_block_copies(const PrepareContext& context, con
   const TensorLayout& batch = is_to_batch ? context.outputs[0] : context.inputs[0];
   const std::vector<std::int64_t> block = context.op.integers("block_shape");
   const std::vector<std::int64_t> outside = context.op.matrix(amounts);
+  require_table(context.op, block[0] * block[1], "element of a block");
   auto copies = std::make_unique<CopyToMany>();
   for (std::int64_t i = 0; i < block[0]; ++i) {
     const Lane rows = lane_of(i, block[0], outside[0], image.dim(2));

@@ -153,8 +153,14 @@ std::vector<Type> infer_reverse(const OpContext& context) {
 }
 
 std::vector<Type> infer_reverse_sequence(const OpContext& context) {
-  context.axis("seq_axis", context.dims("x").size());
-  context.axis("batch_axis", context.dims("x").size());
+  const Shape& x = context.dims("x");
+  context.axis("seq_axis", x.size());
+  const std::int64_t batch = x[static_cast<std::size_t>(context.axis("batch_axis", x.size()))];
+  require_rank(context, "lengths", 1, 1);
+  if (!may_equal(context.dims("lengths")[0], batch)) {
+    context.fail("lengths must have one entry per entry of batch_axis (" + std::to_string(batch) +
+                 "), got " + describe(context, "lengths", "x"));
+  }
   return like_x(context);
 }
 
