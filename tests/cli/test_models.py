@@ -422,3 +422,20 @@ def test_a_long_line_is_shown_around_the_place(capsys: pytest.CaptureFixture[str
     assert source.startswith("    ...")
     assert source.endswith("...")
     assert source[caret.index("^") :].startswith(line[:40])
+
+
+def test_run_with_states(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [
+        operation("read_state", "old", X, {"input": "%kv"}),
+        operation("add", "sum", X, {"x": "%old", "y": "%x"}),
+        "write_state(input = kv, data = sum);",
+        operation("mul", "y", X, {"x": "%sum", "y": np.float16(2)}),
+    ]
+    Path("state.mil").write_text(program({"x": X, "kv": f"state<{X}>"}, lines, ["y"]))
+    np.savez("in.npz", x=np.ones((2, 3), np.float16), kv=np.full((2, 3), 10, np.float16))
+    out = run(capsys, "state.mil", "--input", "in.npz", "--repeat", "3")
+    assert "y: float16[2, 3]  min 26  max 26" in out
+    assert "state kv: float16[2, 3]  min 13  max 13" in out
+    np.savez("in.npz", x=np.ones((2, 3), np.float16), kv=np.zeros(3, np.float16))
+    err = run(capsys, "state.mil", "--input", "in.npz", code=2)
+    assert "--input kv: state must have shape [2, 3], got [3]" in err

@@ -339,6 +339,10 @@ def test_deep_blocks_are_refused() -> None:
         )
 
 
+def test_another_kind_has_an_empty_program() -> None:
+    assert read(proto.model({}, kind=500)) == "program(1.3)\n{\n}"
+
+
 def test_every_prefix_is_refused_cleanly_or_read() -> None:
     data = proto.model({"main": RELU})
     for length in range(len(data)):

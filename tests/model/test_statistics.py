@@ -72,6 +72,14 @@ def weighted(weight: str, **options: Any) -> dict[str, Any]:
             32 * 6,
         ),
         (
+            "scaled_dot_product_attention",
+            {"query": t(1, 2, 5, 4), "key": t(1, 2, 7, 4), "value": t(1, 2, 7, 3)},
+            t(1, 2, 5, 3),
+            {},
+            # Scores: 2 * 5 * 7 of length 4; sums: of length 7 for 3 values; scale and softmax: 6.
+            2 * 5 * 7 * (2 * 4 + 2 * 3 + 6),
+        ),
+        (
             "upsample_bilinear",
             {"x": t(1, 2, 4, 4)},
             t(1, 2, 8, 8),
@@ -186,6 +194,7 @@ def test_every_family_has_its_formula() -> None:
         "pool",
         "recurrent",
         "reduction",
+        "transformers",
     }
     free = {
         "constexpr_ops",

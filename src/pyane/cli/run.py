@@ -32,7 +32,9 @@ def run(
     model: ModelArgument,
     inputs: Annotated[
         list[str],
-        typer.Option("--input", help="NAME=FILE.npy, or FILE.npz with all. Repeatable."),
+        typer.Option(
+            "--input", help="NAME=FILE.npy, or FILE.npz with all; states, too. Repeatable."
+        ),
     ] = [],  # noqa: B006 -- typer copies
     output: Annotated[
         Optional[Path],  # noqa: UP045
@@ -59,7 +61,7 @@ def run(
     """Evaluate a model, and show its outputs' shapes and ranges.
 
     Random inputs are uniform in [-1, 1) for floats, 0 or 1 for bools, and 0 for integers, which
-    are mostly positions in tables.
+    are mostly positions in tables. States are zero unless given, and kept when repeating.
 
     \b
     Examples:
@@ -78,6 +80,7 @@ def run(
     began = time.perf_counter()
     with chosen.compile(loaded) as kernel:
         compile_s = time.perf_counter() - began
+        _fill_states(given, kernel)
         arrays = _complete(given, kernel, seed if random_inputs else None)
         times = []
         for _ in range(repeat):
@@ -85,6 +88,7 @@ def run(
             result = kernel(**arrays)
             times.append(time.perf_counter() - began)
         outputs = result if isinstance(result, dict) else {next(iter(kernel.output_specs)): result}
+        states = {name: _describe(array) for name, array in kernel.states.items()}
     if output is not None:
         _write(output, outputs)
     report = {
@@ -92,6 +96,7 @@ def run(
         "compile_ms": compile_s * 1e3,
         "evaluate_ms": sorted(times)[len(times) // 2] * 1e3,
         "outputs": {name: _describe(array) for name, array in outputs.items()},
+        "states": states,
     }
     if output_format == "json":
         import json
@@ -104,6 +109,8 @@ def run(
     )
     for name, facts in report["outputs"].items():  # type: ignore[attr-defined]
         typer.echo(f"  {name}: {_line(facts)}")
+    for name, facts in states.items():
+        typer.echo(f"  state {name}: {_line(facts)}")
     if output is not None:
         typer.echo(f"Written to {output}")
 
@@ -148,6 +155,20 @@ def _read_inputs(options: list[str]) -> dict[str, Array]:
             raise ConfigError(msg)
         arrays.update(found)
     return arrays
+
+
+def _fill_states(given: dict[str, Array], kernel: Kernel) -> None:
+    """Moves what is given for states there."""
+    for name, spec in kernel.state_specs.items():
+        array = given.pop(name, None)
+        if array is None:
+            continue
+        if array.shape != spec.shape:
+            msg = (
+                f"--input {name}: state must have shape {list(spec.shape)}, got {list(array.shape)}"
+            )
+            raise ConfigError(msg)
+        kernel.states[name][...] = array.astype(spec.dtype)
 
 
 def _complete(given: dict[str, Array], kernel: Kernel, seed: int | None) -> dict[str, Array]:

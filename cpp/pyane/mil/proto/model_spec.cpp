@@ -53,6 +53,7 @@ constexpr std::array<std::pair<std::uint32_t, std::string_view>, 34> kKinds = {{
 ModelSpec read_model_spec(std::span<const std::byte> bytes, std::string name) {
   File file{.bytes = bytes, .name = std::move(name)};
   ModelSpec spec;
+  spec.program.version = kTextVersion;  // Also without functions, for another kind of model.
   Message message(file, bytes);
   for (Field field; message.next(field);) {
     if (field.number == 1) {

@@ -221,8 +221,7 @@ Program read_program(Message message) {
   const std::byte* const place = message.rest().data();
   Program program;
   program.source_name = file.name;
-  // The text's version that Apple's compiler writes; protobuf has a counter of its own.
-  program.version = "1.3";
+  program.version = kTextVersion;
   for (Field field; message.next(field);) {
     if (field.number == 2) {
       Entry entry = read_entry(file, field);

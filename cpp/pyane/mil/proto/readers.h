@@ -8,6 +8,9 @@
 
 namespace pyane::mil::proto {
 
+/// The text's version that Apple's compiler writes; protobuf has a counter of its own.
+inline constexpr char kTextVersion[] = "1.3";
+
 Type read_type(Message message);        ///< MILSpec.ValueType
 Literal read_value(Message message);    ///< MILSpec.Value
 Program read_program(Message message);  ///< MILSpec.Program
