@@ -313,6 +313,11 @@ Change = Callable[[dict[str, Any]], Any]
         (lambda c: c.update(num_hidden_layers=3), r"9 tensors are missing, model\.layers\.2\."),
         (lambda c: c.update(num_hidden_layers=1), r"9 tensors have no place .* model\.layers\.1\."),
         (lambda c: c.update(intermediate_size=18), r"must have shape \[18, 24\], got \[17, 24\]"),
+        (
+            lambda c: c.update(num_hidden_layers=2**31 - 1),
+            "must hold 2147483647 layers, got 20 tens",
+        ),
+        (lambda c: c.update(vocab_size=2**31 - 1), r"must have shape \[2147483647, 24\], got \[13"),
         (lambda c: c.update(tie_word_embeddings=False), r"lm_head\.weight the first .tie_word"),
         (lambda c: c.update(rms_norm_eps="x"), "norm_eps must be a number, got 'x'"),
         (lambda c: c.update(rope_theta=[1]), r"rope_theta must be a number, got \[1\]"),
@@ -426,3 +431,24 @@ def test_run_folders(rng: np.random.Generator, tmp_path: Path) -> None:
     read_config, read = checkpoint.read(tmp_path)
     assert read_config == config
     assert np.array_equal(read.flat, parameters.flat)
+
+
+def test_damaged_files_are_refused_or_read(folder: Path, rng: np.random.Generator) -> None:
+    """Whatever the damage: a clear error or a model of finite numbers, never anything else."""
+    files = [folder / "config.json", folder / "model.safetensors"]
+    whole = [path.read_bytes() for path in files]
+    outcomes = set()
+    for i in range(400):
+        path, raw = files[i % 2], bytearray(whole[i % 2])
+        n_header = min(len(raw), 2500)
+        for at in rng.integers(0, n_header, rng.integers(1, 4)):
+            raw[at] = rng.choice([rng.integers(256), raw[at] ^ 1, ord("0"), ord("9"), ord("-")])
+        path.write_bytes(raw)
+        try:
+            _, parameters = checkpoint.read(folder)
+            assert np.isfinite(parameters.flat).all()
+            outcomes.add("read")
+        except CheckpointError as error:
+            outcomes.add("refused" if str(folder) in str(error) else str(error))
+        path.write_bytes(whole[i % 2])
+    assert outcomes == {"read", "refused"}

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pyane.errors import ConfigError, DataError
@@ -198,3 +199,16 @@ def test_llama_2_s_vocabulary_in_both_formats(shared_data: Path, tmp_path: Path)
         ):  # which the conversion takes for the space before it
             assert ours.encode(text) == theirs.encode(text), text
             assert ours.decode(ours.encode(text)) == text
+
+
+def test_damaged_files_are_refused_or_read(theirs: Any, rng: np.random.Generator) -> None:
+    whole = theirs.to_str().encode()
+    for _ in range(60):
+        raw = bytearray(whole)
+        for at in rng.integers(0, len(raw), 3):
+            raw[at] = rng.choice([rng.integers(256), ord("0"), ord('"'), ord("}")])
+        try:
+            tokenizer = HuggingFaceTokenizer(bytes(raw))
+        except DataError:
+            continue
+        tokenizer.decode(tokenizer.encode("One day."))

@@ -99,7 +99,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[Config, Parameters]:
 def _read(
     folder: Path, config: Config, files: Mapping[str, SafetensorsFile]
 ) -> tuple[Config, Parameters]:
-    _check_names(folder, config, files)
+    _check_tensors(folder, config, files)
     parameters = Parameters(config)
     for name, (weight, view) in _tensors(config, parameters).items():
         files[name].read(name, view)
@@ -242,9 +242,13 @@ def _open_files(folder: Path) -> dict[str, SafetensorsFile]:
     return {tensor: shards[name] for tensor, name in where.items()}
 
 
-def _check_names(folder: Path, config: Config, files: Mapping[str, SafetensorsFile]) -> None:
-    expected = set(_names(config))
-    missing = sorted(expected - set(files))
+def _check_tensors(folder: Path, config: Config, files: Mapping[str, SafetensorsFile]) -> None:
+    """All are there, none else, and of the shapes of `config`: before memory is taken for them."""
+    if config.n_layers > len(files):  # before so many names are made
+        msg = f"{folder}: must hold {config.n_layers} layers, got {len(files)} tensors"
+        raise CheckpointError(msg)
+    shapes = dict(_shapes(config))
+    missing = sorted(set(shapes) - set(files))
     if missing:
         hint = " (tie_word_embeddings is false)" if missing[0] == _TOP["wcls"] else ""
         msg = f"{folder}: {len(missing)} tensors are missing, {missing[0]} the first{hint}"
@@ -252,7 +256,7 @@ def _check_names(folder: Path, config: Config, files: Mapping[str, SafetensorsFi
     # Old files carry the rotary frequencies, and some tied models their classifier as well.
     unknown = sorted(
         name
-        for name in set(files) - expected - {_TOP["wcls"]}
+        for name in set(files) - set(shapes) - {_TOP["wcls"]}
         if not name.endswith("rotary_emb.inv_freq")
     )
     if unknown:
@@ -261,14 +265,17 @@ def _check_names(folder: Path, config: Config, files: Mapping[str, SafetensorsFi
             "first: it is more than a Llama"
         )
         raise CheckpointError(msg)
+    for name, shape in shapes.items():
+        files[name].check_shape(name, shape)
 
 
-def _names(config: Config) -> Iterator[str]:
-    for weight in config.parameter_shapes:
+def _shapes(config: Config) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for weight, shape in config.parameter_shapes.items():
         if weight in _TOP:
-            yield _TOP[weight]
+            yield _TOP[weight], shape
         else:
-            yield from (f"model.layers.{i}.{_LAYER[weight]}" for i in range(config.n_layers))
+            for layer in range(config.n_layers):
+                yield f"model.layers.{layer}.{_LAYER[weight]}", shape[1:]
 
 
 def _check_tied_head(
@@ -278,6 +285,7 @@ def _check_tied_head(
     if not config.tied_classifier or name not in files:
         return
     table = parameters["token_embedding_table"]
+    files[name].check_shape(name, table.shape)
     head = np.empty_like(table)
     files[name].read(name, head)
     if not np.array_equal(head, table):

@@ -81,25 +81,34 @@ class SafetensorsFile:
             self.entries, self.metadata = _read_header(file, path, n_bytes)
         self._bytes: npt.NDArray[np.uint8] = np.memmap(path, np.uint8, mode="r")
 
-    def read(self, name: str, out: Float32Array) -> None:
-        """Copies a tensor of floating point numbers into `out`, widened exactly.
+    def check_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        """Make sure that a tensor can be read into an array of this shape.
 
         Raises:
-            CheckpointError: It is absent, has another shape, no such dtype, or is not finite.
+            CheckpointError: It is absent, has another shape, or no type that weights have.
         """
         entry = self.entries.get(name)
         if entry is None:
             msg = f"{self.path}: tensor {name} is missing"
             raise CheckpointError(msg)
-        if entry.shape != out.shape:
+        if entry.shape != shape:
             msg = (
-                f"{self.path}: {name} must have shape {list(out.shape)}, got {list(entry.shape)}: "
+                f"{self.path}: {name} must have shape {list(shape)}, got {list(entry.shape)}: "
                 "config.json describes another model"
             )
             raise CheckpointError(msg)
         if entry.dtype not in DTYPES.values():
             msg = f"{self.path}: {name} must be F32, F16 or BF16, got {entry.dtype}"
             raise CheckpointError(msg)
+
+    def read(self, name: str, out: Float32Array) -> None:
+        """Copies a tensor of floating point numbers into `out`, widened exactly.
+
+        Raises:
+            CheckpointError: As `check_shape`, or it is not finite.
+        """
+        self.check_shape(name, out.shape)
+        entry = self.entries[name]
         out[...] = self._floats(entry)
         if not np.isfinite(out).all():
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(out))[0])
@@ -157,9 +166,9 @@ def _encode(name: str, value: Float32Array, dtype: str) -> npt.NDArray[Any]:
             narrow = flat.astype("<f2")
         fits = np.isfinite(narrow)
     else:
-        # Half to even on the upper 16 bits; finite numbers only come here.
-        bits = flat.view("<u4").astype(np.uint64)
-        narrow = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
+        # Half to even on the upper 16 bits. The sum stays below 2^32 for all finite numbers.
+        bits = flat.view("<u4")
+        narrow = ((bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16).astype("<u2")
         fits = (narrow & 0x7F80) != 0x7F80
     if not fits.all():
         at = int(np.argmin(fits))
