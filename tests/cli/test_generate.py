@@ -107,6 +107,16 @@ def test_long_prompts(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "of which the model sees the last 7, its context" in capsys.readouterr().err
 
 
+def test_stop(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["generate", str(model), "--prompt", "One day", "--max-tokens", "30"]
+    assert main(args) == 0
+    whole = capsys.readouterr().out
+    new = whole.removeprefix("One day").removesuffix("\n")
+    stop = new[len(new) // 2 :][:2]
+    assert main([*args, "--stop", "never in it", "--stop", stop]) == 0
+    assert capsys.readouterr().out == "One day" + new[: new.index(stop)] + "\n"
+
+
 def test_prompt_from_standard_input(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,6 +59,10 @@ def generate(
     samples: Annotated[
         int, typer.Option(min=1, help="Texts to generate, with seeds from --seed on.")
     ] = 1,
+    stop: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="TEXT", help="End before this text, if it comes; may be given again."),
+    ] = None,
     tokens: Annotated[
         bool, typer.Option("--tokens", help="Print token ids, a JSON list per text.")
     ] = False,
@@ -93,6 +97,7 @@ def generate(
     from ..errors import ConfigError
     from ..train.generate import generate as generate_tokens
     from ..train.sampling import Sampling
+    from ..train.stop_text import StopText
     from ..train.vocabulary import read_vocabulary
 
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
@@ -136,11 +141,13 @@ def generate(
                 continue
             if samples > 1:
                 typer.echo(f"{'' if i == 0 else chr(10)}[{i + 1} of {samples}, seed {seed + i}]")
-            stream = vocabulary.stream()
+            stream, until = vocabulary.stream(), StopText(stop or ())
             typer.echo("".join(map(stream.add, ids)), nl=False)
             for token in continuation:
-                typer.echo(stream.add(token), nl=False)
-            typer.echo(stream.finish())
+                typer.echo(until.add(stream.add(token)), nl=False)
+                if until.found:
+                    break
+            typer.echo(until.add(stream.finish()) + until.finish())
     if stats:
         typer.echo(f"pyane: {watch}, on {on.name}", err=True)
 
