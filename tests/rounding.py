@@ -175,6 +175,10 @@ def reshape(*, x: Any, shape: list[int], name: str | None = None) -> Bounded:
     return Bounded(x.value.reshape(shape), x.variance.reshape(shape), name)
 
 
+def transpose(*, x: Any, perm: list[int], name: str | None = None) -> Bounded:
+    return Bounded(x.value.transpose(perm), x.variance.transpose(perm), name)
+
+
 def split(*, x: Any, num_splits: int, axis: int) -> tuple[Bounded, ...]:
     values, variances = (np.split(a, num_splits, axis) for a in (x.value, x.variance))
     return tuple(Bounded(v, e) for v, e in zip(values, variances, strict=True))

@@ -15,6 +15,8 @@ import rounding
 from pyane.llama import Config
 from pyane.llama.kernels import (
     BACKWARD,
+    CLASSIFIER_BACKWARD,
+    CLASSIFIER_FORWARD,
     FORWARD,
     Interface,
     KernelDefinition,
@@ -22,16 +24,23 @@ from pyane.llama.kernels import (
     attention,
     backward_kernels,
     building_blocks,
+    classifier,
     feed_forward,
     forward_kernels,
+    norm_backward,
 )
+from pyane.llama.kernels.layer import NORM_BACKWARD
 from reference import numeric_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KERNELS = {kernel.name: kernel for kernel in FORWARD + BACKWARD}
-BUILDER_MODULES = (attention, building_blocks, feed_forward)
+CLASSIFIER = (CLASSIFIER_FORWARD, CLASSIFIER_BACKWARD)
+KERNELS = {
+    kernel.name: kernel
+    for kernel in FORWARD + BACKWARD + tuple(NORM_BACKWARD.values()) + CLASSIFIER
+}
+BUILDER_MODULES = (attention, building_blocks, classifier, feed_forward, norm_backward)
 
 
 def shape(
@@ -53,7 +62,7 @@ def shape(
         seq_len=positions,
         **options,
     )
-    return KernelShape(config, batch, positions)
+    return KernelShape(config, batch, positions, classifier_rows=hidden + 3)
 
 
 SHAPES = {
@@ -67,7 +76,8 @@ SHAPES = {
 
 
 def definition_of(name: str, shape: KernelShape) -> KernelDefinition:
-    kernels = forward_kernels(shape.config) + backward_kernels(shape.config)
+    kernels = forward_kernels(shape.config) + CLASSIFIER
+    kernels += backward_kernels(shape.config, with_norms=True)
     return next(kernel for kernel in kernels if kernel.name == name)
 
 
@@ -195,6 +205,32 @@ def qkv_backward(c: Case) -> dict[str, np.ndarray]:
     return {"dxnatt": to_device(dxn)}
 
 
+def ffn_norm_backward(c: Case) -> dict[str, np.ndarray]:
+    return norm_gradients(c, "dxnffn", "xmid", "rmsffn", "ffn")
+
+
+def attention_norm_backward(c: Case) -> dict[str, np.ndarray]:
+    return norm_gradients(c, "dxnatt", "xin", "rmsatt", "att")
+
+
+def norm_gradients(c: Case, dy: str, x: str, weight: str, suffix: str) -> dict[str, np.ndarray]:
+    eps = c.shape.config.norm_eps
+    found = [
+        ref.rmsnorm_backward(dy_SC, x_SC, c.weight(weight), eps)
+        for dy_SC, x_SC in zip(c.rows(dy), c.rows(x), strict=True)
+    ]
+    dx, dw = (np.stack(part) for part in zip(*found, strict=True))
+    return {f"dx{suffix}": to_device(dx), f"dw{suffix}": dw[None, None]}
+
+
+def classifier_forward(c: Case) -> dict[str, np.ndarray]:
+    return {"logits": (c.rows("xncls") @ c.weight("wcls").T)[:, None]}
+
+
+def classifier_backward(c: Case) -> dict[str, np.ndarray]:
+    return {"dxncls": to_device(c.inputs["dlogits"].astype(np.float64)[:, 0] @ c.weight("wcls"))}
+
+
 REFERENCES: dict[str, Callable[[Case], dict[str, np.ndarray]]] = {
     "sdpaFwd": sdpa_forward,
     "ffnW13": ffn_w13,
@@ -205,6 +241,10 @@ REFERENCES: dict[str, Callable[[Case], dict[str, np.ndarray]]] = {
     "sdpaBwd1": sdpa_backward1,
     "sdpaBwd2": sdpa_backward2,
     "qkvBwd": qkv_backward,
+    "rmsFfnBwd": ffn_norm_backward,
+    "rmsAttBwd": attention_norm_backward,
+    "clsFwd": classifier_forward,
+    "clsBwd": classifier_backward,
 }
 
 
