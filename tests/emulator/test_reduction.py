@@ -109,6 +109,23 @@ def test_mean_of_integers_is_rounded_towards_zero(evaluate):
     np.testing.assert_array_equal(result, [-3, 3, 2])
 
 
+@pytest.mark.parametrize("op", ["reduce_l2_norm", "reduce_log_sum", "reduce_log_sum_exp"])
+def test_roots_and_logarithms_of_integers_are_rounded_towards_zero(evaluate, rng, op):
+    x = rng.integers(1, 1000, (4, 33)).astype(np.int32)
+    value = reference_ops.REDUCTION[op](x.astype(np.float64), (1,), False)
+    result = evaluate(op, {"x": x}, (4,), np.int32, axes=np.array([1], np.int32))
+    np.testing.assert_array_equal(result, np.trunc(value))
+
+
+def test_results_beyond_the_integers_saturate(evaluate):
+    x = np.array([[-(2**31)] * 4, [0] * 4, [-1] * 4], np.int32)
+    axes = np.array([1], np.int32)
+    result = evaluate("reduce_l2_norm", {"x": x}, (3,), np.int32, axes=axes)
+    np.testing.assert_array_equal(result, [2**31 - 1, 0, 2])
+    result = evaluate("reduce_log_sum", {"x": x}, (3,), np.int32, axes=axes)
+    np.testing.assert_array_equal(result, [0, -(2**31), 0])  # Of NaN, -inf, NaN.
+
+
 def test_sum_is_accumulated_in_fp32(evaluate):
     x = np.ones(4096 + 1, np.float16)
     x[0] = 4096  # In fp16 a sum of 4096 and ones stalls.

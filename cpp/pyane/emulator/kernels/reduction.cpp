@@ -215,7 +215,8 @@ class FloatReduction final : public Step {
   const TileTable& table_;
 };
 
-/// int32, exact modulo 2^32; the mean is rounded towards zero.
+/// int32, exact modulo 2^32; the mean, and what has a root or a logarithm (worked out in fp64), is
+/// rounded towards zero and saturates.
 class IntReduction final : public Step {
  public:
   IntReduction(const PrepareContext& context, Reduction kind)
@@ -226,12 +227,39 @@ class IntReduction final : public Step {
     auto* out = arguments.outputs[0].as<std::int32_t>();
     for_each_row(rows_.n_rows(), rows_.length(), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
-        out[row] = static_cast<std::int32_t>(reduce(x, rows_.offset(row)));
+        out[row] = is_real() ? towards_zero(reduce_real(x, rows_.offset(row)))
+                             : static_cast<std::int32_t>(reduce(x, rows_.offset(row)));
       }
     });
   }
 
  private:
+  bool is_real() const {
+    return kind_ == Reduction::kL2Norm || kind_ == Reduction::kLogSum ||
+           kind_ == Reduction::kLogSumExp;
+  }
+
+  static std::int32_t towards_zero(double value) {
+    if (std::isnan(value)) return 0;
+    return static_cast<std::int32_t>(std::clamp(value, -0x1p31, 0x1p31 - 1));
+  }
+
+  double reduce_real(const std::byte* x, std::int64_t offset) const {
+    double largest = -std::numeric_limits<double>::infinity();
+    for (std::int64_t k = 0; k < rows_.length(); ++k) {
+      largest = std::max(largest, static_cast<double>(rows_.load_integer(x, offset, k)));
+    }
+    double sum = 0.0;
+    for (std::int64_t k = 0; k < rows_.length(); ++k) {
+      const auto value = static_cast<double>(rows_.load_integer(x, offset, k));
+      sum += kind_ == Reduction::kL2Norm   ? value * value
+             : kind_ == Reduction::kLogSum ? value
+                                           : std::exp(value - largest);
+    }
+    if (kind_ == Reduction::kL2Norm) return std::sqrt(sum);
+    return kind_ == Reduction::kLogSum ? std::log(sum) : largest + std::log(sum);
+  }
+
   std::int64_t reduce(const std::byte* x, std::int64_t offset) const {
     std::int64_t result = kind_ == Reduction::kProd  ? 1
                           : kind_ == Reduction::kMax ? std::numeric_limits<std::int32_t>::min()
@@ -271,11 +299,6 @@ class IntReduction final : public Step {
 template <Reduction kKind>
 std::unique_ptr<Step> prepare(const PrepareContext& context) {
   if (is_float(context.inputs[0].dtype)) return std::make_unique<FloatReduction>(context, kKind);
-  if (kKind == Reduction::kL2Norm || kKind == Reduction::kLogSum ||
-      kKind == Reduction::kLogSumExp) {
-    context.op.fail("the emulator evaluates it for floating-point x only, got " +
-                    to_string(context.op.type("x")));
-  }
   return std::make_unique<IntReduction>(context, kKind);
 }
 
