@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import pyane
 from pyane.cli import main
+from pyane.train.config import TrainConfig
 
 
 def fails(capsys: pytest.CaptureFixture[str], code: int, *args: str | Path) -> str:
@@ -72,6 +75,68 @@ def test_help_and_version_load_nothing_heavy() -> None:
 )
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], args: list[str], message: str) -> None:
     assert re.search(message, fails(capsys, 2, *args))
+
+
+def test_every_setting_of_a_run_is_a_flag_with_its_default(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train", "--help"]) == 0
+    words = " ".join(capsys.readouterr().out.partition("Options")[2].split())
+    words = re.sub(r"(\w)- (\w)", r"\1-\2", words)  # a word broken over two lines
+    for name, default in TrainConfig().to_dict().items():
+        flag = "--" + name.replace("_", "-")
+        assert re.search(rf"{flag}[ /]", words), flag
+        if default is None or isinstance(default, bool):
+            continue
+        told = re.search(rf"{flag} [^\[]*\[([^\]; ]+)", words)
+        assert told, flag
+        assert type(default)(told.group(1)) == default, flag
+
+
+def test_flags_reach_the_run(here: Path) -> None:
+    tokens = np.random.default_rng(0).integers(3, 512, 300).astype("<u2")
+    tokens.tofile(here / "tokens.bin")
+    (here / "run.toml").write_text(
+        "data = 'tokens.bin'\nseq-len = 8\nsteps = 2\nbatch-size = 1\nseed = 4\n"
+    )
+    flags = ["--cls", "ane", "--blobs", "single", "--weights-as", "packed", "--taps", "concat"]
+    flags += ["--rmsnorm-backward", "ane", "--pipeline", "static", "--accumulation", "1"]
+    flags += ["--patience", "3", "--schedule", "linear", "--compact-vocabulary", "--chip", "m2max"]
+    flags += ["--seed", "5", "--device", "emulator"]
+    assert main(["train", "--config", "run.toml", "--run-dir", "run", *flags]) == 0
+    settings = json.loads((here / "run" / "config.json").read_text())["train"]
+    given = dict(zip((f[2:].replace("-", "_") for f in flags[::2]), flags[1::2], strict=False))
+    assert settings["cls"] == "ane"
+    assert (settings["seed"], settings["accumulation"], settings["patience"]) == (5, 1, 3)
+    assert settings["compact_vocabulary"] is True
+    for name in ("blobs", "weights_as", "taps", "rmsnorm_backward", "pipeline", "schedule"):
+        assert settings[name] == given[name]
+    assert (settings["steps"], settings["data"]) == (2, str(here / "tokens.bin"))
+
+
+def test_settings_file_and_resume_exclude_each_other(
+    capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    err = fails(capsys, 2, "train", "--resume", here, "--config", here / "run.toml")
+    assert "--config and --resume exclude each other" in err
+    err = fails(capsys, 1, "train", "--config", here / "run.toml")
+    assert "run.toml: settings file does not exist" in err
+
+
+def test_plot(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    for folder in ("a", "b"):
+        (here / folder / "run").mkdir(parents=True)
+        (here / folder / "run" / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    assert main(["plot", "a/run", "b/run", "-o", "x.svg"]) == 0
+    assert capsys.readouterr().out == "x.svg: 2 runs\n"
+    text = (here / "x.svg").read_text()
+    assert "a/run" in text  # the same name twice: the paths tell them apart
+    assert "b/run" in text
+    assert "--x must be one of step, tokens, minutes, got hours" in fails(
+        capsys, 2, "plot", "a/run", "--x", "hours"
+    )
+    assert "c/metrics.jsonl" not in fails(capsys, 1, "plot", "c")
+    assert "must end in .png, .svg or .pdf" in fails(capsys, 2, "plot", "a/run", "-o", "x.txt")
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,20 @@ def test_every_preset_has_settings(preset: str) -> None:
     assert (config.preset, config.steps) == (preset, 3)
 
 
+def test_every_setting_may_be_given_with_a_preset() -> None:
+    for name, value in TrainConfig(patience=3).to_dict().items():
+        if name != "preset":
+            assert getattr(TrainConfig.for_preset("stories15m", **{name: value}), name) == value
+
+
+def test_static_pipeline_takes_ten_micro_batches() -> None:
+    assert TrainConfig.for_preset("stories260k", pipeline="static").accumulation == 10
+    assert (
+        TrainConfig.for_preset("stories260k", pipeline="static", accumulation=2).accumulation == 2
+    )
+    assert TrainConfig.for_preset("stories260k", pipeline="dynamic").accumulation == 1
+
+
 def test_every_field_is_documented() -> None:
     assert TrainConfig.__doc__ is not None
     for field in dataclasses.fields(TrainConfig):

@@ -167,7 +167,7 @@ class TrainConfig:
         _require(power_of_two, "loss_scale", "be a power of two, at least 1", scale)
 
     @classmethod
-    def for_preset(cls, preset: str, **settings: Any) -> TrainConfig:
+    def for_preset(cls, preset: str, /, **settings: Any) -> TrainConfig:
         """Defaults that suit the preset, with `settings` in place of some.
 
         The static pipeline's steps take ten micro-batches, because each ends with compilations.
