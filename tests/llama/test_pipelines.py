@@ -14,6 +14,8 @@ import llama_golden as golden
 import pyane
 from pyane.errors import CompileBudgetError, ConfigError
 from pyane.llama import PRESETS, Config, Model, Parameters, create_model
+from pyane.llama.classifier import classifier_shape, longest_part
+from pyane.llama.kernels import KernelShape
 from pyane.llama.options import choose_options
 
 LAYOUTS = [
@@ -171,13 +173,24 @@ def test_classifier_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     with make_model(case, cls="ane") as model:
         whole = model.loss_and_gradients(tokens, targets)
         expected = model.gradients.flat.copy()
-    monkeypatch.setattr("pyane.llama.classifier._MAX_INNER", 11)  # 37 tokens: 10, 10, 10, 7
+    # 37 tokens: 10, 10, 10, 7
+    monkeypatch.setattr("pyane.llama.training_pass.longest_part", lambda _: 11)
     with make_model(case, cls="ane") as model:
         assert model.kernels_per_step == 9 * 3 + 2 * 4
         assert model.loss_and_gradients(tokens, targets) == whole  # the same dot products
         error = np.linalg.norm(model.gradients.flat - expected) / np.linalg.norm(expected)
         # dx is rounded once per part, which the 20 roundings of each layer's backward pass carry on.
         assert error < 2 * 2.0**-11 * np.sqrt(4 + 20 * 3)
+
+
+def test_parts_of_the_classifier_suit_the_chip() -> None:
+    shape = KernelShape(PRESETS["stories110m"], 1, 256)
+    for chip, rows, n_parts in (("m1", 16000, 2), ("m4", 32000, 1), (None, 32000, 1)):
+        found, definitions = classifier_shape(shape, longest_part(chip))
+        assert (found.classifier_rows, definitions.n_layers) == (rows, n_parts)
+    shape = KernelShape(PRESETS["qwen3-0.6b"], 1, 256)
+    found, definitions = classifier_shape(shape, longest_part("m4"))
+    assert (found.classifier_rows, definitions.n_layers) == (30388, 5)  # 5 * 30388 >= 151936
 
 
 def test_kernels_of_the_report() -> None:

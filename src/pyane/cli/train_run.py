@@ -43,7 +43,7 @@ def run(session: Session, watching: Watching, continued: bool) -> int:
     if not continued:
         shape = session.model.config
         typer.echo(
-            f"Model: {config.preset}, {shape.n_parameters:,} parameters, "
+            f"Model: {config.preset}, {shape.size_text}, "
             f"vocabulary {shape.vocab_size}, on {session.device}"
         )
         typer.echo(f"Run folder: {folder.path}")

@@ -10,10 +10,8 @@ import numpy as np
 from .. import chips
 from .._core.base import float_to_half
 from .layer_kernels import Definitions
-from .options import chip_of
 
 if TYPE_CHECKING:
-    from .. import Device
     from .kernels import KernelShape
     from .layer_kernels import LayerKernels
     from .parameters import Float32Array
@@ -21,18 +19,20 @@ if TYPE_CHECKING:
     from .tensors import Tensor
     from .timings import Timings
 
-# Longest axes of chips from M3 on, and what a matmul may sum over (cpp/pyane/chip/profile.h).
-_MAX_WIDTH, _MAX_INNER = 65536, 32768
+
+def longest_part(chip: str | None) -> int:
+    """Most rows of the classifier in one program: an axis of the logits, and what dx sums over.
+
+    Of the most capable chip when none is named.
+    """
+    found = chips.all_chips() if chip is None else [chips.find(chip)]
+    names = ("max_width", "max_channels", "max_matmul_inner")
+    return max(min(int(c.limits[name].value or 0) for name in names) for c in found)
 
 
-def classifier_shape(shape: KernelShape, device: Device) -> tuple[KernelShape, Definitions]:
-    """Rows of the classifier per program, and its programs, for a device's longest axes."""
-    chip = chip_of(device)
-    limit = min(_MAX_WIDTH, _MAX_INNER)
-    if chip is not None:
-        limits = chips.find(chip).limits
-        limit = min(int(limits["max_width"].value or 0), int(limits["max_matmul_inner"].value or 0))
-    n_parts = -(-shape.config.vocab_size // limit)
+def classifier_shape(shape: KernelShape, longest: int) -> tuple[KernelShape, Definitions]:
+    """Rows of the classifier per program, and its programs, with at most `longest` rows."""
+    n_parts = -(-shape.config.vocab_size // longest)
     rows = -(-shape.config.vocab_size // n_parts)
     return replace(shape, classifier_rows=rows), Definitions.of_classifier(n_parts)
 
