@@ -59,6 +59,18 @@ def test_top_p_is_of_what_top_k_and_the_temperature_left() -> None:
     assert_drawn_from(draw(temperature=0.5, top_p=0.57), P**2 * np.isin(range(5), [2]))
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 500])
+def test_kept_tokens_are_those_of_the_definition(n: int, rng: np.random.Generator) -> None:
+    for _ in range(40):
+        logits = np.round(rng.normal(scale=3, size=n), 1).astype(np.float32)  # some are equal
+        top_k, top_p = int(rng.integers(0, n + 2)), float(rng.uniform(0.01, 1))
+        order = sorted(range(n), key=lambda i: (-logits[i], i))[: top_k or n]
+        p = np.exp(logits[order].astype(np.float64) - logits.max())
+        before = np.concatenate([[0.0], np.cumsum(p)[:-1]]) / p.sum()
+        kept = Sampler(Sampling(top_k=top_k, top_p=top_p))._kept(logits)
+        assert list(kept) == sorted(np.array(order)[before < top_p])
+
+
 def test_of_equals_the_first() -> None:
     flat = np.zeros(6, np.float32)
     assert_drawn_from(draw(logits=flat, top_k=2), np.array([1.0, 1, 0, 0, 0, 0]))

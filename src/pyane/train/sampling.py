@@ -77,16 +77,29 @@ class Sampler:
 
     def _kept(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
         """Tokens that may be drawn, in the order of their ids."""
-        s = self._sampling
-        if not 0 < s.top_k < len(logits) and s.top_p == 1:
-            return np.arange(len(logits))
-        likeliest = np.argsort(-logits, kind="stable")  # of equals the first
-        likeliest = likeliest[: s.top_k or len(logits)]
+        s, n = self._sampling, len(logits)
+        kept = np.arange(n)
+        if 0 < s.top_k < n:
+            least = np.partition(logits, n - s.top_k)[n - s.top_k]
+            kept = _likeliest(np.flatnonzero(logits >= least), logits)[: s.top_k]
         if s.top_p < 1:
-            weights = _weights(logits[likeliest], s.temperature)
-            reached = np.cumsum(weights) >= s.top_p * weights.sum()
-            likeliest = likeliest[: int(np.argmax(reached)) + 1]
-        return np.sort(likeliest)
+            weights = _weights(logits[kept], s.temperature)
+            total = weights.sum()
+            # Most tokens need no sorting. One below this, and all that are not above it, which are n - 1
+            # at most, have less than 1 - top_p together: those above it reach top_p without it.
+            kept = kept[weights >= (1 - s.top_p) * total / n]
+            kept = _likeliest(kept, logits)
+            reached = np.cumsum(_weights(logits[kept], s.temperature)) >= s.top_p * total
+            kept = kept[: int(np.argmax(reached)) + 1 if reached.any() else n]
+        return np.sort(kept)
+
+
+def _likeliest(
+    tokens: npt.NDArray[np.intp], logits: npt.NDArray[np.float32]
+) -> npt.NDArray[np.intp]:
+    """The likeliest first, of equals the smallest id."""
+    tokens = np.sort(tokens)
+    return tokens[np.argsort(-logits[tokens], kind="stable")]
 
 
 def _weights(logits: npt.NDArray[np.float32], temperature: float) -> npt.NDArray[np.float64]:
