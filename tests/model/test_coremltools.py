@@ -194,7 +194,7 @@ def test_several_functions(ct, weights, tmp_path) -> None:
 
 @pytest.mark.parametrize("target", ["iOS16", "iOS18"])
 @pytest.mark.parametrize("method", ["palettize", "quantize", "prune"])
-def test_compressed_weights(ct, weights, tmp_path, target, method) -> None:
+def test_compressed_weights(ct, weights, tmp_path, rng, target, method) -> None:
     from coremltools.optimize import coreml as optimize  # noqa: PLC0415 -- dev-only
 
     config = {
@@ -219,6 +219,8 @@ def test_compressed_weights(ct, weights, tmp_path, target, method) -> None:
         )
         small = function(made, optimize.OptimizationConfig(global_config=config))
         small.save(str(tmp_path / "x.mlpackage"))
+        # coremltools' own idea of the weights, for comparison.
+        optimize.decompress_weights(small).save(str(tmp_path / "plain.mlpackage"))
     model = pyane.load(tmp_path / "x.mlpackage")
     mil.verify(model.program)
     compressed = [o for o in model.native_function.operations if o.type.startswith("constexpr_")]
@@ -226,6 +228,16 @@ def test_compressed_weights(ct, weights, tmp_path, target, method) -> None:
     # iOS16 keeps the data in attributes, iOS18 gives them as arguments.
     assert all(bool(o.arguments) == (target == "iOS18") for o in compressed)
     assert str(mil.parse(str(model))) == str(model)
+    plain = pyane.load(tmp_path / "plain.mlpackage")
+    assert not any(o.type.startswith("constexpr_") for o in plain.native_function.operations)
+    x = rng.normal(size=(1, 3, 6, 7))
+    results = [
+        kernel(x.astype(kernel.input_specs["x"].dtype))
+        for kernel in map(pyane.device("emulator").compile, (model, plain))
+    ]
+    # Both round weights to fp16, perhaps after other steps: a unit of each product's magnitude.
+    scale = expected({k: np.abs(v) for k, v in weights.items()}, np.abs(x))
+    assert np.all(np.abs(results[0] - results[1].astype(np.float64)) <= 2 * EPS16 * scale)
 
 
 def test_state(ct, tmp_path) -> None:
@@ -248,6 +260,11 @@ def test_state(ct, tmp_path) -> None:
     mil.verify(model.program)
     assert "state<tensor<fp16, [1, 8]>> kv" in str(model)
     assert [o.type for o in model.native_function.operations].count("write_state") == 1
+    kernel = pyane.device("emulator").compile(model)
+    x = np.arange(8, dtype=np.float16)[None]
+    for step in (1, 2, 3):
+        np.testing.assert_array_equal(kernel(x=x), 2 * step * x)
+    np.testing.assert_array_equal(kernel.states["kv"], 3 * x)
 
 
 def test_nested_blocks(ct, tmp_path) -> None:
@@ -272,4 +289,8 @@ def test_nested_blocks(ct, tmp_path) -> None:
     mil.verify(model.program)
     blocks = {o.type: len(o.blocks) for o in model.native_function.operations if o.blocks}
     assert blocks == {"cond": 2, "while_loop": 2}
+    kernel = pyane.device("emulator").compile(model)
+    for sign in (1, -1):
+        x = sign * np.array([[1, 2, 3, 4]], np.float32)
+        np.testing.assert_array_equal(kernel(x=x), 8 * (x + sign))
     assert str(mil.parse(str(model))) == str(model)
