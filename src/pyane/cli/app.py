@@ -88,6 +88,8 @@ def _pyane(
       pyane train                     train a small Llama 2 on built-in stories, in about a minute
       pyane generate runs/...         let it tell a story
       pyane plot runs/*               compare loss curves
+      pyane show model.mlpackage      what is in a model; pyane run evaluates it
+      pyane check model.mlpackage     what the chips would make of it
       pyane info                      what this machine offers
       pyane doctor                    try its device, program by program
     """  # noqa: D301  (\b keeps the lines of the example apart)
@@ -121,7 +123,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except OSError as e:
         return _fail(f"error: {e}", 1, debug)
     except MemoryError:
-        return _fail("error: out of memory; try a smaller --batch-size", 1, debug)
+        return _fail("error: out of memory (when training, try a smaller --batch-size)", 1, debug)
     except Exception as e:  # noqa: BLE001
         if hasattr(e, "format_message"):
             return _usage(e, debug)
