@@ -29,12 +29,13 @@ from pyane._core import train as cpu
 from pyane.llama import PRESETS, Config, Parameters, create_model
 
 ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+SIZES = ("n_layers", "n_kv_heads", "vocab_size")
 OPTIONS = ("pipeline", "weights_as", "taps", "cls", "rmsnorm_backward")
 
 
 def model_config(args: argparse.Namespace) -> Config:
-    config = PRESETS[args.preset]
-    return dataclasses.replace(config, n_kv_heads=args.n_kv_heads or config.n_kv_heads)
+    changes = {name: getattr(args, name) for name in SIZES if getattr(args, name)}
+    return dataclasses.replace(PRESETS[args.preset], **changes)
 
 
 def batches(args: argparse.Namespace, config: Config) -> np.ndarray:
@@ -141,7 +142,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--preset", default="stories110m", choices=PRESETS)
-    parser.add_argument("--n-kv-heads", type=int)
+    for name in SIZES:
+        parser.add_argument("--" + name.replace("_", "-"), type=int, help="instead of the preset's")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--batches", type=int, default=10)

@@ -315,6 +315,14 @@ def test_unknown_choices(options: dict[str, str], message: str) -> None:
         make_model(golden.load("gqa_tied"), **options)
 
 
+def test_a_device_may_be_named() -> None:
+    config = PRESETS["stories260k"]
+    model = create_model(config, Parameters(config), device="emulator")
+    assert model.device is pyane.device("emulator")
+    with pytest.raises(ConfigError, match="must be one of 'ane', 'emulator', got 'gpu'"):
+        create_model(config, Parameters(config), device="gpu")
+
+
 class ChipDevice:
     """The emulator under the name of a chip."""
 

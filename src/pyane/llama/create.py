@@ -18,7 +18,7 @@ def create_model(
     config: Config,
     parameters: Parameters,
     *,
-    device: Device | None = None,
+    device: Device | str | None = None,
     batch: int = 1,
     seq_len: int | None = None,
     pipeline: str | None = None,
@@ -33,7 +33,7 @@ def create_model(
     Args:
         config: Sizes.
         parameters: Weights, kept by reference.
-        device: Where to run the layers; None takes `pyane.device()`.
+        device: Where to run the layers, or its name; None takes `pyane.device()`.
         batch: Sequences of a training micro-batch.
         seq_len: Positions of a training sequence; None takes `config.seq_len`.
         pipeline: "dynamic" (default) or "static".
@@ -51,7 +51,8 @@ def create_model(
         ConfigError: An option is none of its choices.
         ShapeError: As `Model`.
     """
-    device = default_device() if device is None else device
+    if device is None or isinstance(device, str):
+        device = default_device(device)
     options = choose_options(
         device,
         pipeline=pipeline,
