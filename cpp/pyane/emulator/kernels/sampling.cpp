@@ -4,6 +4,7 @@
 #include <string>
 
 #include "pyane/base/error.h"
+#include "pyane/base/half.h"
 #include "pyane/emulator/kernels/float_row.h"
 #include "pyane/emulator/kernels/registry.h"
 #include "pyane/emulator/kernels/rows.h"
@@ -166,17 +167,24 @@ class SamplingStep : public Step {
 
  private:
   void take(const std::byte* x, std::int64_t plane, const Sample* samples, float* values) const {
-    std::array<float, 4> pixels{};
+    if (dtype_ == DType::kFp16) {
+      const auto* pixels = reinterpret_cast<const half_bits*>(x) + plane;
+      take_as(samples, values, [=](std::int64_t i) { return half_to_float(pixels[i]); });
+    } else {
+      const auto* pixels = reinterpret_cast<const float*>(x) + plane;
+      take_as(samples, values, [=](std::int64_t i) { return pixels[i]; });
+    }
+  }
+
+  template <typename Pixel>
+  void take_as(const Sample* samples, float* values, const Pixel& pixel) const {
     for (std::int64_t j = 0; j < out_width_; ++j) {
       const Sample& sample = samples[j];
       float value = 0.0F;
       for (std::size_t k = 0; k < 4; ++k) {
         if (sample.weights[k] == 0.0F) continue;  // 0 * inf would be NaN.
-        pixels[k] = constant_;
-        if (sample.offsets[k] >= 0) {
-          load_floats(dtype_, x, plane + sample.offsets[k], 1, 1, &pixels[k]);
-        }
-        value += sample.weights[k] * pixels[k];
+        const std::int64_t offset = sample.offsets[k];
+        value += sample.weights[k] * (offset >= 0 ? pixel(offset) : constant_);
       }
       values[j] = value;
     }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -162,16 +163,19 @@ class Scatter : public Step {
       std::memcpy(to, updates.as<T>() + source, static_cast<std::size_t>(count) * sizeof(T));
       return;
     }
-    if constexpr (!std::is_same_v<T, std::uint16_t>) {
-      for (std::int64_t i = 0; i < count; ++i) {
-        T value{};
-        if constexpr (std::is_same_v<T, float>) {
-          load_floats(updates.dtype, updates.data, source + i, 1, 1, &value);
-        } else {
-          value = updates.as<T>()[source + i];
+    if constexpr (std::is_same_v<T, float>) {
+      std::array<float, 256> values;
+      const auto most = static_cast<std::int64_t>(values.size());
+      for (std::int64_t i = 0; i < count; i += most) {
+        const std::int64_t n = std::min(count - i, most);
+        load_floats(updates.dtype, updates.data, source + i, 1, n, values.data());
+        for (std::int64_t k = 0; k < n; ++k) {
+          to[i + k] = combined(mode_, to[i + k], values[static_cast<std::size_t>(k)]);
         }
-        to[i] = combined(mode_, to[i], value);
       }
+    } else if constexpr (std::is_same_v<T, std::int32_t>) {
+      const T* values = updates.as<T>() + source;
+      for (std::int64_t i = 0; i < count; ++i) to[i] = combined(mode_, to[i], values[i]);
     }
   }
 
