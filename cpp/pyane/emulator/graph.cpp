@@ -18,19 +18,47 @@ constexpr std::int64_t kMaxTensorBytes = std::int64_t{1} << 40;
 
 std::size_t at(ValueId value) { return static_cast<std::size_t>(value); }
 
-void require_kernel(const mil::VerifiedFunction& function,
-                    const mil::VerifiedOperation& operation) {
-  if (find_kernel(operation.record->name) != nullptr) return;
+[[noreturn]] void refuse(const mil::VerifiedFunction& function,
+                         const mil::VerifiedOperation& operation, const std::string& message) {
   const mil::Location& place = operation.operation->location;
   std::string text;
   if (place.line > 0) {
     text = std::string(function.source_name) + ":" + std::to_string(place.line) + ":" +
            std::to_string(place.column) + ": ";
   }
-  throw UnsupportedOpError(text + operation.record->name + " '" +
-                               operation.operation->display_name() +
-                               "': the emulator does not evaluate this operation",
-                           operation.record->name, place.line, place.column);
+  throw UnsupportedOpError(
+      text + operation.record->name + " '" + operation.operation->display_name() + "': " + message,
+      operation.record->name, place.line, place.column);
+}
+
+void require_kernel(const mil::VerifiedFunction& function,
+                    const mil::VerifiedOperation& operation) {
+  if (find_kernel(operation.record->name) != nullptr) return;
+  refuse(function, operation, "the emulator does not evaluate this operation");
+}
+
+bool is_open(const mil::Type& type) { return type.is_tensor() && !element_count(type.dims); }
+
+/// Results whose size depends on values, as that of non_zero does, have no memory to go to.
+void require_known_results(const mil::VerifiedFunction& function,
+                           const mil::VerifiedOperation& operation) {
+  const auto type_of = [&](ValueId value) -> const mil::Type& {
+    return function.values[at(value)].type;
+  };
+  for (const mil::VerifiedInput& input : operation.inputs) {
+    // The fault is where the unknown dimension comes from.
+    const auto& values = input.values;
+    if (std::any_of(values.begin(), values.end(), [&](auto v) { return is_open(type_of(v)); })) {
+      return;
+    }
+  }
+  for (const ValueId value : operation.outputs) {
+    if (!is_open(type_of(value))) continue;
+    refuse(function, operation,
+           "the emulator must know every dimension of its result '" +
+               function.values[at(value)].name + "' when compiling, got " +
+               to_string(type_of(value)));
+  }
 }
 
 bool is_state(const mil::VerifiedFunction& function, ValueId value) {
@@ -182,6 +210,7 @@ Graph::Graph(const Unit& unit) : function(unit.function), outputs(unit.outputs) 
   }
   for (auto i = needed.rbegin(); i != needed.rend(); ++i) {
     const mil::VerifiedOperation& operation = **i;
+    require_known_results(function, operation);
     const std::size_t node = nodes.size();
     nodes.push_back({.operation = &operation,
                      .record = find_kernel(operation.record->name),
