@@ -14,6 +14,7 @@ import backend
 import llama_golden as golden
 import reference_llama as ref
 import rounding
+from pyane._core import base
 from pyane.errors import ShapeError
 from pyane.llama import Config, Decoder, Model, Parameters, checkpoint
 from pyane.llama.kernels import building_blocks, decode
@@ -243,6 +244,20 @@ def test_the_same_calls_give_the_same_bits(long_model: tuple[Config, Parameters]
         for _ in range(2):
             decoder.reset()
             results.append([decoder.next_token_logits(tokens[:n]) for n in (50, 51, 90)])
+    assert np.array_equal(*results)
+
+
+def test_threads_change_no_bit(long_model: tuple[Config, Parameters]) -> None:
+    config, parameters = long_model
+    tokens = np.arange(90) % 29
+    before, results = base.num_threads(), []
+    try:
+        for n_threads in (1, 3):
+            base.set_num_threads(n_threads)
+            with Decoder(config, parameters, backend.device()) as decoder:
+                results.append([decoder.next_token_logits(tokens[:n]) for n in (50, 51, 90)])
+    finally:
+        base.set_num_threads(before)
     assert np.array_equal(*results)
 
 

@@ -143,10 +143,14 @@ def generate(
                 typer.echo(f"{'' if i == 0 else chr(10)}[{i + 1} of {samples}, seed {seed + i}]")
             stream, until = vocabulary.stream(), StopText(stop or ())
             typer.echo("".join(map(stream.add, ids)), nl=False)
-            for token in continuation:
-                typer.echo(until.add(stream.add(token)), nl=False)
-                if until.found:
-                    break
+            try:
+                for token in continuation:
+                    typer.echo(until.add(stream.add(token)), nl=False)
+                    if until.found:
+                        break
+            except KeyboardInterrupt:
+                typer.echo()  # what interrupted says has a line of its own
+                raise
             typer.echo(until.add(stream.finish()) + until.finish())
     if stats:
         typer.echo(f"pyane: {watch}, on {on.name}", err=True)
