@@ -39,9 +39,7 @@ def test_help(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
     assert "generate" in out
 
 
-@pytest.mark.parametrize(
-    "command", ["train", "generate", "info", "show", "run", "check", "chips"]
-)
+@pytest.mark.parametrize("command", ["train", "generate", "info", "show", "run", "check", "chips"])
 def test_help_of_commands_has_examples(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert main([command, "--help"]) == 0
     out = capsys.readouterr().out
