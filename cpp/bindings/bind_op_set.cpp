@@ -26,6 +26,8 @@ namespace {
 
 const char* kind_name(Type::Kind kind) {
   switch (kind) {
+    case Type::Kind::kList:
+      return "list";
     case Type::Kind::kState:
       return "state";
     case Type::Kind::kTensorBuffer:

@@ -13,6 +13,25 @@
 namespace pyane::emulator {
 namespace {
 
+/// Iterations of the outermost loop that this thread is in, and of those inside it.
+class IterationCount {
+ public:
+  IterationCount() {
+    if (depth_++ == 0) count_ = 0;
+  }
+  ~IterationCount() { --depth_; }
+  IterationCount(const IterationCount&) = delete;
+  IterationCount& operator=(const IterationCount&) = delete;
+  /// false: there may not be another one.
+  static bool next() { return count_++ < kMaxIterations; }
+
+ private:
+  static thread_local int depth_;
+  static thread_local std::int64_t count_;
+};
+thread_local int IterationCount::depth_ = 0;
+thread_local std::int64_t IterationCount::count_ = 0;
+
 std::size_t align(std::size_t n_bytes) { return (n_bytes + 63) / 64 * 64; }
 
 /// A block's plan, and where its inputs, states and outputs are among the tensors of the step.
@@ -142,11 +161,13 @@ class WhileLoop final : public Step {
       std::memcpy(from + offsets_[i], arguments.inputs[i].data, bytes_[i]);
     }
     const auto parameter = [&](std::size_t i) { return from + offsets_[i]; };
-    for (std::int64_t n = 0;; ++n) {
+    const IterationCount count;
+    while (true) {
       condition_.run(arguments, scratch, parameter, [&](std::size_t) { return flag; });
       if (*flag == std::byte{0}) break;
-      if (n == kMaxIterations) {
-        throw EvaluateError(where_ + "the condition is still true after " + std::to_string(n) +
+      if (!IterationCount::next()) {
+        throw EvaluateError(where_ + "the condition is still true after " +
+                                std::to_string(kMaxIterations) +
                                 " iterations, which is the most that the emulator runs",
                             0);
       }

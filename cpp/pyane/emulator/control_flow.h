@@ -20,7 +20,8 @@ using KnownConstants = std::unordered_map<ValueId, KnownConstant>;
 /// Plans a function's body, or a block of a cond or while_loop.
 Plan plan_unit(const Unit& unit, const PlanOptions& options, const KnownConstants& known);
 
-/// Times that a while_loop may run its body: a condition that never becomes false must not hang.
+/// Times that a while_loop may run its body, those of the loops inside included: a condition that
+/// never becomes false must not hang.
 inline constexpr std::int64_t kMaxIterations = std::int64_t{1} << 20;
 
 /// The step of a cond or while_loop. Its inputs are the node's (operands, then what the blocks take

@@ -218,14 +218,25 @@ Graph::Graph(const Unit& unit) : function(unit.function), outputs(unit.outputs) 
                      .outputs = operation.outputs});
     const std::vector<ValueId>& inputs = nodes.back().inputs;
     nodes.back().is_known =
-        !operation.record->is_impure && !nodes.back().record->is_random &&
-        operation.blocks.empty() &&
+        can_be_known(nodes.back()) &&
         std::all_of(inputs.begin(), inputs.end(), [&](ValueId v) { return v < 0 || is_known(v); });
     for (const ValueId value : operation.outputs) producer[value] = node;
     for (const ValueId value : inputs) {
       if (value >= 0) consumers[value].push_back(node);
     }
   }
+}
+
+bool Graph::can_be_known(const Node& node) const {
+  const mil::OpRecord& record = *node.operation->record;
+  if (record.is_impure || node.record->is_random || !node.operation->blocks.empty()) return false;
+  // Weights are worth their memory; a `fill` of gigabytes is not.
+  constexpr std::int64_t kMaxBytes = std::int64_t{1} << 26;
+  return record.is_constexpr ||
+         std::all_of(node.outputs.begin(), node.outputs.end(), [&](ValueId value) {
+           const TensorLayout layout = layout_of(value);
+           return layout.count() <= kMaxBytes / static_cast<std::int64_t>(layout.element_bytes());
+         });
 }
 
 std::string Graph::describe(ValueId value) const {

@@ -69,6 +69,10 @@ struct Graph {
     return found == producer.end() ? value_of(value).constant != nullptr
                                    : nodes[found->second].is_known;
   }
+
+ private:
+  /// Whether `node` is evaluated when compiling if its operands are known.
+  bool can_be_known(const Node& node) const;
 };
 
 /// The memory of a value that is part of a later value's: an operand of concat or stack that its

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <new>
+#include <string>
 
+#include "pyane/base/error.h"
 #include "pyane/emulator/arena.h"
 #include "pyane/emulator/kernels/copy.h"
 
@@ -12,9 +14,14 @@ namespace {
 constexpr std::align_val_t kAlignment{64};
 
 std::shared_ptr<std::byte> allocate(std::size_t n_bytes) {
-  auto* memory =
-      static_cast<std::byte*>(::operator new(std::max<std::size_t>(n_bytes, 1), kAlignment));
-  return {memory, [](std::byte* owned) { ::operator delete(owned, kAlignment); }};
+  try {
+    auto* memory =
+        static_cast<std::byte*>(::operator new(std::max<std::size_t>(n_bytes, 1), kAlignment));
+    return {memory, [](std::byte* owned) { ::operator delete(owned, kAlignment); }};
+  } catch (const std::bad_alloc&) {
+    throw CompileError("the emulator needs " + std::to_string(n_bytes) +
+                       " bytes for a constant, which the system does not have");
+  }
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ ops::OpTable make_table() {
   ops::add_elementwise_unary_ops(table);
   ops::add_image_resizing_ops(table);
   ops::add_linear_ops(table);
+  ops::add_list_ops(table);
   ops::add_normalization_ops(table);
   ops::add_non_maximum_suppression_ops(table);
   ops::add_pool_ops(table);

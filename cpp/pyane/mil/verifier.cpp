@@ -46,7 +46,28 @@ bool merge(Type& inferred, const Type& declared) {
     return inferred.strides == declared.strides &&
            inferred.interleave_factors == declared.interleave_factors;
   }
+  if (inferred.kind == Type::Kind::kList) {
+    if (inferred.length == kUnknownDim) inferred.length = declared.length;
+    return (declared.length == kUnknownDim || declared.length == inferred.length) &&
+           inferred.elements.size() == declared.elements.size() &&
+           std::equal(inferred.elements.begin(), inferred.elements.end(), declared.elements.begin(),
+                      [](const Type& a, const Type& b) {
+                        Type merged = a;
+                        return merge(merged, b);
+                      });
+  }
   return has_dtype || inferred.elements == declared.elements;
+}
+
+/// 17 of "ios17"; 0 for what is not of this form.
+int opset_number(std::string_view opset) {
+  int number = 0;
+  if (opset.substr(0, 3) != "ios" || opset.size() > 6) return 0;
+  for (const char c : opset.substr(3)) {
+    if (c < '0' || c > '9') return 0;
+    number = 10 * number + (c - '0');
+  }
+  return number;
 }
 
 class Verifier {
@@ -338,8 +359,19 @@ class Verifier {
                                .inputs = bind_inputs(operation, record),
                                .outputs = {}};
     check_groups(operation, verified.inputs);
+    check_opset(operation, record);
     add_blocks(verified);
     return verified;
+  }
+
+  // An operation comes from the opset written with it, else from the function's.
+  void check_opset(const Operation& operation, const OpRecord& record) const {
+    const std::string& given = operation.opset.empty() ? function_.opset : operation.opset;
+    const int number = opset_number(given);
+    if (number == 0 || number >= opset_number(record.opset)) return;
+    fail(operation.location, "belongs to opset " + record.opset + " and later, but " +
+                                 (operation.opset.empty() ? "the function is " : "it is written ") +
+                                 given);
   }
 
   // ---- Nested blocks. What they define is not seen behind them.

@@ -1,5 +1,6 @@
 #include "pyane/mil/weights.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -62,15 +63,27 @@ Constant from_blob(const Type& type, const BlobReference& blob, const WeightFile
   return {.type = type, .owner = file->second.owner, .data = data, .strings = {}};
 }
 
+// Of bools, 1 for every byte that is not 0: what reads them counts on it.
+Constant with_clean_bools(Constant constant) {
+  const auto is_clean = [](std::byte byte) { return byte <= std::byte{1}; };
+  if (constant.type.dtype != DType::kBool ||
+      std::all_of(constant.data.begin(), constant.data.end(), is_clean)) {
+    return constant;
+  }
+  std::vector<std::byte> bytes(constant.data.begin(), constant.data.end());
+  for (std::byte& byte : bytes) byte = byte == std::byte{0} ? std::byte{0} : std::byte{1};
+  return owning(std::move(constant.type), std::move(bytes));
+}
+
 }  // namespace
 
 Constant to_constant(const Literal& literal, const WeightFiles* files, const WarningSink& warn) {
   if (const auto* const blob = std::get_if<BlobReference>(&literal.payload)) {
-    return from_blob(literal.type, *blob, files, warn);
+    return with_clean_bools(from_blob(literal.type, *blob, files, warn));
   }
   if (const auto* const bytes = std::get_if<TensorBytes>(&literal.payload)) {
-    return owning(with_known_dims(literal.type, bytes->size() / dtype_size(literal.type.dtype)),
-                  *bytes);
+    return with_clean_bools(owning(
+        with_known_dims(literal.type, bytes->size() / dtype_size(literal.type.dtype)), *bytes));
   }
   if (const auto* const strings = std::get_if<std::vector<std::string>>(&literal.payload)) {
     return {.type = with_known_dims(literal.type, strings->size()),

@@ -154,8 +154,15 @@ class Attention final : public Step {
 std::unique_ptr<Step> prepare_attention(const PrepareContext& context) {
   const TensorLayout& query = context.inputs[0];
   const std::int64_t n_heads = Attention::count_heads(query);
-  const std::int64_t bytes_per_head =
-      query.dim(query.rank - 2) * context.inputs[1].dim(query.rank - 2) * 4;
+  const std::int64_t n_queries = query.dim(query.rank - 2);
+  const std::int64_t n_keys = context.inputs[1].dim(query.rank - 2);
+  constexpr std::int64_t kMaxScores = std::int64_t{1} << 38;
+  if (n_queries > kMaxScores / n_keys) {
+    context.op.fail("the emulator holds " + std::to_string(kMaxScores) +
+                    " scores of one head at most, got " + std::to_string(n_queries) +
+                    " queries and " + std::to_string(n_keys) + " keys");
+  }
+  const std::int64_t bytes_per_head = n_queries * n_keys * 4;
   std::int64_t at_once = std::clamp<std::int64_t>(kScoreBytes / bytes_per_head, 1, n_heads);
   while (n_heads % at_once != 0) --at_once;
   return std::make_unique<Attention>(context, at_once);

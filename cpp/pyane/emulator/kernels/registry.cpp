@@ -18,6 +18,7 @@ std::vector<const KernelRecord*> collect() {
                             gather_kernels,
                             generate_kernels,
                             linear_kernels,
+                            list_kernels,
                             non_maximum_suppression_kernels,
                             normalization_kernels,
                             pool_kernels,

@@ -128,6 +128,7 @@ std::span<const KernelRecord> elementwise_unary_kernels();
 std::span<const KernelRecord> gather_kernels();
 std::span<const KernelRecord> generate_kernels();
 std::span<const KernelRecord> linear_kernels();
+std::span<const KernelRecord> list_kernels();
 std::span<const KernelRecord> non_maximum_suppression_kernels();
 std::span<const KernelRecord> normalization_kernels();
 std::span<const KernelRecord> pool_kernels();

@@ -85,6 +85,9 @@ std::span<const KernelRecord> tensor_transformation_kernels() {
       {.op = "reverse", .operands = {"x"}, .view = view_reverse},
       {.op = "sliding_windows", .operands = {"x"}, .view = view_sliding_windows},
       {.op = "squeeze", .operands = {"x"}, .view = view_reshape},
+      // Buffers without gaps and interleaving only: the planner refuses others.
+      {.op = "tensor_buffer_to_tensor", .operands = {"input"}, .view = view_reshape},
+      {.op = "tensor_to_tensor_buffer", .operands = {"input"}, .view = view_reshape},
       {.op = "transpose", .operands = {"x"}, .view = view_transpose},
   };
   return records;

@@ -29,6 +29,7 @@ void add_elementwise_binary_ops(OpTable& table);
 void add_elementwise_unary_ops(OpTable& table);
 void add_image_resizing_ops(OpTable& table);
 void add_linear_ops(OpTable& table);
+void add_list_ops(OpTable& table);
 void add_normalization_ops(OpTable& table);
 void add_non_maximum_suppression_ops(OpTable& table);
 void add_pool_ops(OpTable& table);
