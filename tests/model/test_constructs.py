@@ -1,4 +1,4 @@
-"""Recurrence, states and flexible shapes, as coremltools writes them."""
+"""Recurrent networks and states, as coremltools writes them."""
 
 from __future__ import annotations
 
@@ -108,28 +108,3 @@ def test_states(tmp_path):
         rows = [row[0], *rows[:3]]
         assert np.array_equal(kernel(row), 2 * sum(rows))
         np.testing.assert_array_equal(state[0], np.concatenate(rows))
-
-
-class Flexible(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(4, 6)
-
-    def forward(self, x: Any) -> Any:
-        batch, length, _ = x.shape
-        heads = self.linear(x).reshape(batch, length, 2, 3).transpose(1, 2)
-        return torch.softmax(heads @ heads.transpose(-1, -2), -1)
-
-
-@pytest.mark.parametrize("length", [1, 7, 32])
-def test_flexible_shapes(tmp_path, length):
-    torch.manual_seed(2)
-    net = Flexible()
-    shape = (1, ct.RangeDim(1, 64, default=16), 4)
-    path = convert(tmp_path, net, torch.randn(1, 16, 4), inputs=[ct.TensorType("x", shape=shape)])
-    x = torch.randn(1, length, 4)
-    model = pyane.load(path, shapes={"x": (1, length, 4)})
-    got = pyane.device("emulator").compile(model)(x.numpy())
-    with torch.no_grad():
-        exact = net(x).numpy()
-    np.testing.assert_allclose(got, exact, rtol=0, atol=200 * EPS32)
