@@ -99,6 +99,21 @@ def test_missing_and_unreadable_data(run: Path, capsys: pytest.CaptureFixture[st
     assert "token file cannot be read (Permission denied)" in refused(run, capsys)
 
 
+def test_run_without_a_state(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "state.bin").unlink()
+    err = refused(run, capsys)
+    assert "the run ended before its first state was saved; remove the folder and begin" in err
+
+
+def test_unknown_chip(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = str(run.parent / "tokens.bin")
+    args = ["train", *SETTINGS, "--data", data, "--run-dir", "x", "--chip", "m1maxx"]
+    assert main(args) == 2
+    assert "must be one of m1, m1pro, " in (err := capsys.readouterr().err)
+    assert "got 'm1maxx'; did you mean 'm1max'?" in err
+    assert not Path("x").exists()
+
+
 def test_state_of_another_shape(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = load_state(run / "state.bin")
     state.model["dim"] *= 2
@@ -122,7 +137,7 @@ def test_initial_weights_of_another_shape(
     args = ["train", *SETTINGS, "--init-from", str(run / "model.bin")]
     tokenizer = str(shared_data / "tokenizer.model")
     assert main([*args, "--tokenizer", tokenizer, "--run-dir", "x"]) == 2
-    assert "--tokenizer has 32000 tokens, the model 512" in capsys.readouterr().err
+    assert "tokenizer has 32000 tokens, the model 512" in capsys.readouterr().err
     (run / "model.bin").write_bytes((run / "model.bin").read_bytes()[:-4])
     assert main([*args, "--run-dir", "x"]) == 1
     assert "model.bin: " in capsys.readouterr().err

@@ -116,6 +116,19 @@ def test_signal_saves_and_says_how_to_go_on(
     assert (here / "run" / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
 
 
+def test_second_signal_ends_at_once_and_loses_nothing(whole: Path, here: Path) -> None:
+    running = process("train", *SMALL, "--run-dir", "run")
+    wait_for_step(here / "run", 9, running)
+    for _ in range(20):  # at least two arrive before the step is over, and none does harm
+        running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode in (130, -signal.SIGINT)
+    assert err in ("", "pyane: interrupted\n")
+    assert main(["train", "--resume", "run"]) == 0
+    for name in ("metrics.jsonl", "model.bin", "best.bin"):
+        assert (here / "run" / name).read_bytes() == (whole / name).read_bytes()
+
+
 def test_ctrl_c_while_preparing(here: Path) -> None:
     running = process("train", "--story-bytes", "30000000")
     assert running.stdout is not None

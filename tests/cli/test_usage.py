@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import pyane
+from pyane import llama
 from pyane.cli import main
 from pyane.train.config import TrainConfig
 
@@ -91,6 +92,13 @@ def test_every_setting_of_a_run_is_a_flag_with_its_default(
         told = re.search(rf"{flag} [^\[]*\[([^\]; ]+)", words)
         assert told, flag
         assert type(default)(told.group(1)) == default, flag
+
+
+def test_presets_in_the_help_are_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    for preset in llama.PRESETS:
+        assert preset in words
 
 
 def test_flags_reach_the_run(here: Path) -> None:

@@ -26,7 +26,9 @@ _WATCHING = ("jsonl", "tensorboard", "dashboard")
 def train(
     preset: Annotated[
         _Text,
-        typer.Option(help="stories260k, stories15m, stories42m or stories110m.  [stories260k]"),
+        typer.Option(
+            help="stories260k, stories15m, stories42m, stories110m or qwen3-0.6b.  [stories260k]"
+        ),
     ] = None,
     data: Annotated[
         _Text,

@@ -17,6 +17,7 @@ _PRESET_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "stories15m": {"learning_rate": 5e-4, "warmup_steps": 100, "steps": 2000},
     "stories42m": {"learning_rate": 5e-4, "warmup_steps": 100, "steps": 2000},
     "stories110m": {"learning_rate": 3e-4, "warmup_steps": 100, "steps": 2000},
+    "qwen3-0.6b": {"learning_rate": 3e-4, "warmup_steps": 100, "steps": 2000, "batch_size": 1},
 }
 
 # Counts reach the core as 32-bit numbers.

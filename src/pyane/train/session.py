@@ -11,7 +11,7 @@ import numpy as np
 
 import pyane
 
-from .. import llama
+from .. import chips, llama
 from ..errors import CheckpointError, ConfigError, DataError, ShapeError
 from ..llama.checkpoint import read as read_checkpoint
 from .config import RESUMABLE, TrainConfig
@@ -143,6 +143,12 @@ def resume(run_dir: Path, changes: Mapping[str, Any], note: Note = lambda _: Non
 
 
 def _resume(run: RunFolder, changes: Mapping[str, Any], note: Note) -> Session:
+    if not run.state.exists():
+        msg = (
+            f"{run.path}: the run ended before its first state was saved; remove the folder and "
+            f"begin anew (its settings: pyane train --config {run.config})"
+        )
+        raise CheckpointError(msg)
     state = load_state(run.state)
     config = TrainConfig.from_dict({**state.config, **changes})
     _check_unfinished(run, state, config)
@@ -317,6 +323,8 @@ def _build(config: TrainConfig, parameters: llama.Parameters) -> tuple[llama.Mod
 
 
 def _open_device(config: TrainConfig) -> pyane.Device:
+    if config.chip is not None:
+        chips.find(config.chip)  # an unknown one is an error, whatever it is for
     if config.numerics != "ieee":
         msg = f"--numerics {config.numerics}: not available in this version"
         raise ConfigError(msg)
