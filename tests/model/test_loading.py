@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -403,3 +405,71 @@ def test_another_function_takes_its_own_default_shape() -> None:
     assert device.compile(model, function="other").output_specs["y"].shape == (3, 4)
     with pytest.raises(ConfigError, match="one of main, other, got 'third'"):
         device.compile(model, function="third")
+
+
+IMAGE = {
+    "name": "photo",
+    "type": "Image",
+    "width": "640",
+    "height": "480",
+    "colorspace": "BGR",
+    "isOptional": "0",
+}
+
+
+def metadata(**changes: Any) -> str:
+    mask = {"name": "m", "type": "MultiArray", "isOptional": "1"}
+    entry = {"inputSchema": [IMAGE | changes, mask], "outputSchema": [IMAGE]}
+    return json.dumps([entry])
+
+
+def test_metadata_of_compiled_models(tmp_path: Path) -> None:
+    folder = make(tmp_path / "x.mlmodelc")
+    (folder / "metadata.json").write_text(metadata())
+    notes = pyane.load(folder).notes
+    assert notes[0].startswith("input 'photo' is an image to Core ML (BGR): give [1, 3, 480, 640]")
+    assert notes[1:] == (
+        "input 'm' is optional to Core ML; give it here",
+        "output 'photo' is an image to Core ML: here it is a tensor",
+    )
+    (folder / "metadata.json").write_text(metadata(colorspace="Grayscale"))
+    assert "(Grayscale): give [1, 1, 480, 640]" in pyane.load(folder).notes[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", "[1]", "[{}]", '[{"inputSchema": 3}]', "[" * 100_000, '"', metadata() * 2,
+     '[{"inputSchema": [{"name": "x"}], "outputSchema": []}]'],
+)  # fmt: skip
+def test_metadata_of_another_form_says_nothing(tmp_path: Path, text: str) -> None:
+    folder = make(tmp_path / "x.mlmodelc")
+    (folder / "metadata.json").write_text(text)
+    assert pyane.load(folder).notes == ()
+
+
+def test_metadata_does_not_lead_out(tmp_path: Path) -> None:
+    folder = make(tmp_path / "x.mlmodelc")
+    (folder / "metadata.json").symlink_to("/etc/hostname")
+    with pytest.raises(ModelError, match="symbolic link leads out"):
+        pyane.load(folder)
+
+
+def test_classifier_in_text(tmp_path: Path) -> None:
+    lines = [
+        'list<string, 3> names = const()[val = list<string, 3>(["cat", "dog", "cow"])];',
+        operation("softmax", "p", "tensor<fp16, [1, 3]>", {"x": "%x", "axis": 1}),
+        "string label, dict<string, fp64> probs = classify(classes = names, probabilities = p);",
+    ]
+    text = program({"x": "tensor<fp16, [1, 3]>"}, lines, ["label", "probs"])
+    (tmp_path / "x.mil").write_text(text)
+    model = pyane.load(tmp_path / "x.mil")
+    assert dict(model.labels) == {"p": ("cat", "dog", "cow")}
+    assert model.native_function.outputs == ("p",)
+    assert model.notes == ("a classifier: output 'p' holds the probabilities of 3 labels",)
+    assert not model.is_source_text
+    result = pyane.device("emulator").compile(model)(np.zeros((1, 3), np.float16))
+    np.testing.assert_allclose(result, 1 / 3, rtol=1e-3)
+    # Labels that cannot be found do no harm.
+    broken = text.replace("classes = names", "classes = x")
+    (tmp_path / "x.mil").write_text(broken)
+    assert dict(pyane.load(tmp_path / "x.mil").labels) == {"p": ()}

@@ -56,7 +56,8 @@ bool merge(Type& inferred, const Type& declared) {
                         return merge(merged, b);
                       });
   }
-  return has_dtype || inferred.elements == declared.elements;
+  return has_dtype || std::equal(inferred.elements.begin(), inferred.elements.end(),
+                                 declared.elements.begin(), declared.elements.end(), same_type);
 }
 
 /// 17 of "ios17"; 0 for what is not of this form.
@@ -175,6 +176,13 @@ class Verifier {
   }
 
   std::shared_ptr<const Constant> constant_of(const Literal& literal) const {
+    if (std::holds_alternative<std::vector<Literal>>(literal.payload)) {
+      // A list of labels, say. It may stand there; operations that take tensors refuse its type.
+      Constant unread;
+      unread.type = literal.type;
+      unread.is_missing = true;
+      return std::make_shared<const Constant>(std::move(unread));
+    }
     try {
       return std::make_shared<const Constant>(to_constant(literal, weights_, warn_));
     } catch (const BlobError& error) {

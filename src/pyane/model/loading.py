@@ -11,6 +11,7 @@ from ..mil import Program
 from ._model import SUFFIXES, Model
 from .classifier import without_classify
 from .files import map_file, read_file, relative_path, resolve
+from .metadata import compiled_notes
 from .package import read_package
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def load(
     if suffix == ".mlmodelc":
         text, root = _compiled(place, allow_links=allow_links), place
         program = Program.parse(text, str(place / "model.mil"))
+        notes = compiled_notes(place, allow_links=allow_links)
     elif suffix == ".mil":
         text, root = read_file(place), place.parent
         program = Program.parse(text, str(place))

@@ -10,6 +10,7 @@ from .._core import mil as _mil
 from ..errors import ModelError
 from ..mil import Program
 from .files import map_file, read_file, relative_path, resolve
+from .metadata import image_note, image_output_note, optional_note
 
 _MANIFEST = "Manifest.json"
 _MANIFEST_BYTES = 1 << 20
@@ -103,21 +104,13 @@ def _notes(spec: _mil.ModelSpec) -> list[str]:
     """Inputs and outputs that apps see otherwise than the program does."""
     notes: list[str] = []
     for interface in spec.interfaces:
-        where = f"{interface.function}: " if interface.function else ""
+        found: list[str] = []
         for feature in interface.inputs:
             if feature.kind == "image":
-                shape = ", ".join(map(str, feature.shape))
-                notes.append(
-                    f"{where}input '{feature.name}' is an image to Core ML "
-                    f"({feature.color_space or 'unknown colors'}): give [{shape}] with the "
-                    "channels in that order and values from 0 to 255; scale and bias are in the "
-                    "program"
-                )
+                found.append(image_note(feature.name, feature.shape, feature.color_space))
             if feature.is_optional:
-                notes.append(f"{where}input '{feature.name}' is optional to Core ML; give it here")
-        notes.extend(
-            f"{where}output '{feature.name}' is an image to Core ML: here it is a tensor"
-            for feature in interface.outputs
-            if feature.kind == "image"
-        )
+                found.append(optional_note(feature.name))
+        found.extend(image_output_note(f.name) for f in interface.outputs if f.kind == "image")
+        where = f"{interface.function}: " if interface.function else ""
+        notes.extend(where + note for note in found)
     return notes
