@@ -222,14 +222,16 @@ def test_real_programs_verify(shared_data):
 def test_constants_that_are_no_tensors() -> None:
     """They may stand there, as the labels of a classifier do; no operation here takes them."""
     text = (
-        'program(1.3){ func main<ios17>(fp16 x) { list<tensor<string, []>, 2> l = const()[val = '
+        "program(1.3){ func main<ios17>(fp16 x) { list<tensor<string, []>, 2> l = const()[val = "
         'list<string, 2>(["a", "b"])]; dict<string, int32> d = const()[val = dict<string, int32>'
         '({{"a", 1}})]; fp16 y = relu(x = x); } -> (y); }'
     )
     mil.verify(mil.parse(text))
-    with pytest.raises(MilVerifyError, match=r"relu 'y'.*x 'l' must be a tensor, got list"):
+    with pytest.raises(MilVerifyError, match=r"relu 'y'.*x \('l'\) must be a tensor, got list"):
         mil.verify(mil.parse(text.replace("x = x", "x = l")))
     with pytest.raises(MilVerifyError, match="output 'd' must be a tensor, got dict"):
         mil.verify(mil.parse(text.replace("-> (y)", "-> (d)")))
-    with pytest.raises(MilVerifyError, match="'l' is declared as list<int32, 2>, but val is list<s"):
+    with pytest.raises(
+        MilVerifyError, match="'l' is declared as list<int32, 2>, but val is list<s"
+    ):
         mil.verify(mil.parse(text.replace("list<tensor<string, []>, 2>", "list<int32, 2>")))
