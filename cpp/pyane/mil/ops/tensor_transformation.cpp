@@ -47,14 +47,12 @@ std::vector<Type> infer_squeeze(const OpContext& context) {
     }
     return one(context.dtype("x"), std::move(result));
   }
+  // As in PyTorch, a dimension of another size stays.
   const std::vector<std::int64_t> axes = normalized_axes(context, "axes", x.size());
   for (std::size_t i = 0; i < x.size(); ++i) {
-    if (std::find(axes.begin(), axes.end(), static_cast<std::int64_t>(i)) == axes.end()) {
-      result.push_back(x[i]);
-    } else if (!may_equal(x[i], 1)) {
-      context.fail("axes must name dimensions of size 1, got " + numbers(axes) + " for x " +
-                   to_string(x));
-    }
+    const bool is_named =
+        std::find(axes.begin(), axes.end(), static_cast<std::int64_t>(i)) != axes.end();
+    if (!is_named || !may_equal(x[i], 1)) result.push_back(x[i]);
   }
   return one(context.dtype("x"), std::move(result));
 }
