@@ -85,7 +85,10 @@ def test_both_ways(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "gpt2"}, "f.json: model_type must be one of llama, qwen3, got 'gpt2'"),
+        (
+            {"model_type": "gpt2"},
+            "f.json: model_type must be one of llama, mistral, qwen3, got 'gpt2'",
+        ),
         ({"rope_scaling": {"factor": 8.0}}, r"rope_scaling must be None, got {'factor': 8.0}"),
         ({"num_attention_heads": 3}, "f.json: Config: n_heads must divide dim = 4096"),
         ({"head_dim": 127}, "f.json: Config: head_dim must be even"),

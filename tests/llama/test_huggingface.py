@@ -300,9 +300,13 @@ Change = Callable[[dict[str, Any]], Any]
     [
         (
             lambda c: c.update(model_type="gpt2"),
-            "model_type must be one of llama, qwen3, got 'gpt2'",
+            "model_type must be one of llama, mistral, qwen3, got 'gpt2'",
         ),
         (lambda c: c.update(hidden_act="gelu"), "hidden_act must be 'silu', got 'gelu'"),
+        (
+            lambda c: c.update(model_type="mistral", sliding_window=4),
+            "sliding_window must be null or at least max_position_embeddings = 5, got 4",
+        ),
         (lambda c: c.update(attention_bias=True), "attention_bias must be False, got True"),
         (lambda c: c.update(rope_scaling={"rope_type": "llama3"}), "rope_scaling must be None"),
         (lambda c: c.update(rope_parameters={"rope_type": "yarn"}), "rope_parameters must be of"),

@@ -115,3 +115,25 @@ def test_qwen3_written_by_transformers(
     config, parameters = checkpoint.read(tmp_path / "hf")
     assert (config.qk_norm, config.head_dim, config.tied_classifier) == (True, 8, True)
     assert_same(model(torch.from_numpy(TOKENS)).logits, reference_logits(config, parameters))
+
+
+def test_mistral_written_by_transformers(
+    libraries: tuple[Any, Any], rng: np.random.Generator, tmp_path: Path
+) -> None:
+    transformers, torch = libraries
+    torch.manual_seed(int(rng.integers(1 << 31)))
+    settings = transformers.MistralConfig(
+        hidden_size=24,
+        intermediate_size=40,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        vocab_size=29,
+        max_position_embeddings=32,
+        sliding_window=None,
+        initializer_range=0.4,
+    )
+    model = transformers.MistralForCausalLM(settings).eval()
+    model.save_pretrained(tmp_path / "hf")
+    config, parameters = checkpoint.read(tmp_path / "hf")
+    assert_same(model(torch.from_numpy(TOKENS)).logits, reference_logits(config, parameters))

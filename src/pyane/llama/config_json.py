@@ -1,10 +1,10 @@
 """A model's sizes as JSON: Hugging Face's keys, or pyane's own.
 
-Hugging Face's models of type "llama" and "qwen3" are Llama-like models as `Config` describes them, when
+Hugging Face's models of type "llama", "mistral" and "qwen3" are Llama-like models as `Config` describes them, when
 none of the options is set that would make them something else: biases, other activations, stretched
 rotary frequencies, sliding windows. Those are refused by name.
 
-Source: huggingface/transformers, configuration_llama.py and configuration_qwen3.py.
+Source: huggingface/transformers, configuration_llama.py, configuration_mistral.py, configuration_qwen3.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SIZES = {
     "vocab_size": "vocab_size",
     "max_position_embeddings": "seq_len",
 }
-MODEL_TYPES = ("llama", "qwen3")
+MODEL_TYPES = ("llama", "mistral", "qwen3")
 # What must have one of these values, if it is there at all.
 _ONLY: Mapping[str, tuple[Any, ...]] = {
     "hidden_act": ("silu", "swish"),
@@ -123,6 +123,14 @@ def _from_huggingface(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         if fields.get(name) is None:
             msg = f"{source}: {key} is missing"
             raise CheckpointError(msg)
+    window, length = values.get("sliding_window"), fields["seq_len"]
+    is_wide = type(window) is int and type(length) is int and window >= length
+    if kind == "mistral" and window is not None and not is_wide:
+        msg = (
+            f"{source}: sliding_window must be null or at least max_position_embeddings = "
+            f"{length!r:.80}, got {window!r:.80}; lower max_position_embeddings to use the model so far"
+        )
+        raise CheckpointError(msg)
     fields["head_dim"] = values.get("head_dim") or (128 if kind == "qwen3" else 0)
     fields["qk_norm"] = kind == "qwen3"
     fields["tied_classifier"] = values.get("tie_word_embeddings", False)
