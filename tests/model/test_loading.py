@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import socket
 from pathlib import Path
@@ -473,3 +474,23 @@ def test_classifier_in_text(tmp_path: Path) -> None:
     broken = text.replace("classes = names", "classes = x")
     (tmp_path / "x.mil").write_text(broken)
     assert dict(pyane.load(tmp_path / "x.mil").labels) == {"p": ()}
+
+
+def test_models_travel_between_processes(tmp_path: Path) -> None:
+    folder = make(tmp_path / "x.mlmodelc")
+    (folder / "metadata.json").write_text(metadata())
+    model = pyane.load(folder)
+    data = pickle.dumps(model)
+    shutil.rmtree(folder)
+    again = pickle.loads(data)
+    assert str(again) == str(model)
+    assert (again.source, again.notes, again.functions) == (model.source, model.notes, ("main",))
+    assert again.is_source_text
+    np.testing.assert_array_equal(run(again), WEIGHT + 1)
+    bound = pyane.model.as_model(FLEXIBLE, shapes={"x": (7, 4)})
+    again = pickle.loads(pickle.dumps(bound))
+    assert str(again) == str(bound)
+    assert again.flexible_shapes == bound.flexible_shapes
+    assert not again.is_source_text
+    # Shapes can be chosen anew.
+    assert "[5, 4]> x" in str(pyane.model.as_model(again, shapes={"x": (5, 4)}))

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 from .._core import mil as _mil
 from ..errors import BlobError, ConfigError, MilVerifyError, ShapeError, UnsupportedOpError
 from ..mil import Program
-from .shapes import FlexibleShape, bind_shapes, choose_shapes, flexible_shapes, unknown_inputs
+from .shapes import (
+    FlexibleShape,
+    bind_shapes,
+    choose_shapes,
+    flexible_shapes,
+    tensor_of,
+    unknown_inputs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -157,6 +164,28 @@ class Model:
             self._text = str(self.program)
         return self._text
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Weights become bytes: a mapping cannot travel to another process.
+        program, text = self._unbound
+        shapes = {
+            p.name: tuple(tensor_of(p.type).shape)
+            for p in (self.native_function.parameters if self.functions else ())
+            if p.name in self._flexible and None not in tensor_of(p.type).shape
+        }
+        return (
+            _unpickled,
+            (
+                program,
+                text,
+                self.source,
+                self.chosen_function or None,
+                shapes,
+                dict(self.missing_weights),
+                self.notes,
+                dict(self.labels),
+            ),
+        )
+
     def __repr__(self) -> str:
         several = f", functions {', '.join(self.functions)}" if len(self.functions) > 1 else ""
         n_bytes = sum(memoryview(data).nbytes for data in self.weights.values())
@@ -165,6 +194,28 @@ class Model:
             f"{len(self.native_function.operations) if self.functions else 0} operations, "
             f"{n_bytes:,} bytes of weights{several}>"
         )
+
+
+def _unpickled(
+    program: Program,
+    text: str | None,
+    source: str,
+    function: str | None,
+    shapes: Mapping[str, tuple[int, ...]],
+    missing_weights: Mapping[str, str],
+    notes: Sequence[str],
+    labels: Mapping[str, tuple[str, ...]],
+) -> Model:
+    return Model(
+        program,
+        text=text,
+        source=source,
+        function=function,
+        shapes=shapes,
+        missing_weights=missing_weights,
+        notes=notes,
+        labels=labels,
+    )
 
 
 def _find(program: Program, name: str) -> _mil.Function | None:
