@@ -147,7 +147,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ),
     ("random_bernoulli", {"shape": [2, 3], "prob": np.float16(0.25)}),
     ("random_categorical", {"x": T((2, 3, 5)), "size": 4}),
-    ("random_normal", {"shape": [5], "mean": np.float32(1), "stddev": np.float32(2)}),
+    ("random_normal", {"shape": [5], "mean": np.float16(1), "stddev": np.float16(2)}),
     ("random_uniform", {"shape": [2, 3], "low": np.float16(0), "high": np.float16(2)}),
     (
         "resample",
