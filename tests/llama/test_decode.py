@@ -299,6 +299,18 @@ def test_an_interruption_leaves_a_decoder_that_works(
     assert np.array_equal(actual, expected)
 
 
+def test_an_overflow_spoils_no_other_text(long_model: tuple[Config, Parameters]) -> None:
+    config, parameters = long_model
+    spoilt = parameters.copy()
+    spoilt["token_embedding_table"][7] = 7e4  # infinite in fp16
+    with Decoder(config, spoilt, backend.device()) as decoder:
+        assert np.isnan(decoder.next_token_logits([1, 2, 7, 3])).any()
+        after = decoder.next_token_logits([1, 2, 3])
+    with Decoder(config, spoilt, backend.device()) as fresh:
+        assert np.array_equal(after, fresh.next_token_logits([1, 2, 3]))
+    assert np.isfinite(after).all()
+
+
 def test_bad_arguments(long_model: tuple[Config, Parameters]) -> None:
     config, parameters = long_model
     with Decoder(config, parameters, backend.device(), context=20) as decoder:

@@ -133,6 +133,8 @@ class Decoder:
     def next_token_logits(self, tokens: npt.ArrayLike) -> Float32Array:
         """Logits [V] of the token after `tokens` [S], 1 <= S <= `context`.
 
+        Not all finite when the layers left fp16's range.
+
         Raises:
             ShapeError: Not such an array, or an id is outside [0, V).
             CompileError: The device refuses a kernel.
@@ -158,6 +160,9 @@ class Decoder:
         )
         cpu.classifier_forward(self._logits, self._normalised, self.parameters.classifier)
         logits: Float32Array = self._logits[0, 0].copy()
+        if not np.isfinite(logits).all():
+            # Hidden or not, what is cached is multiplied, and infinity times zero is no number.
+            self.reset()
         return logits
 
     def close(self) -> None:
