@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "pyane/base/shape.h"
+
 // What the linter says of a program. See rules.h for the rules and check.h for running them.
 
 namespace pyane::chip {
@@ -17,6 +19,8 @@ enum class Severity : std::uint8_t {
   kAdvice,
 };
 /// "refused-at-compile", ...
+using pyane::to_string;  // Shapes; the declarations below would hide it.
+
 std::string_view to_string(Severity severity);
 
 /// One finding. Views point into the tables of rules and profiles, which live forever.

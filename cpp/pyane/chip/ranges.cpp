@@ -220,11 +220,33 @@ Range RangeAnalysis::product(const OpView& op) const {
   return sum;
 }
 
+// Weights kept compressed. Integers of n bits less a zero point lie within 2^n - 1 of zero.
+Range RangeAnalysis::expanded(const OpView& op) const {
+  const auto range_of = [&](std::string_view name) {
+    const InputView* input = op.input(name);
+    return input != nullptr ? of(*input) : Range{};
+  };
+  if (op.type() == "constexpr_lut_to_dense") return range_of("lut");
+  if (op.type() == "constexpr_sparse_to_dense") {
+    const bool is_new = op.input("nonzero_data") != nullptr;
+    return join(range_of(is_new ? "nonzero_data" : "nonzero_values"), {0, 0});
+  }
+  const InputView* data = nullptr;
+  if (op.type() == "constexpr_affine_dequantize") data = op.input("quantized_data");
+  if (op.type() == "constexpr_blockwise_shift_scale") data = op.input("data");
+  if (data == nullptr || data->type == nullptr || !is_integer(data->type->dtype)) return {};
+  const int bits = dtype_info(data->type->dtype).bits;
+  if (bits > 8) return {};
+  const double most = std::ldexp(1.0, bits) - 1;
+  return multiply(range_of("scale"), {-most, most});
+}
+
 Range RangeAnalysis::compute(const OpView& op, std::size_t output) const {
   const std::string_view type = op.type();
   const auto bound = std::find_if(kBounds.begin(), kBounds.end(),
                                   [&](const Bounds& row) { return row.op == type; });
   if (bound != kBounds.end()) return bound->range;
+  if (type.starts_with("constexpr_")) return expanded(op);
   const InputView* x = op.input("x");
   const InputView* y = op.input("y");
   const auto range_of = [&](const InputView* input) { return input ? of(*input) : Range{}; };

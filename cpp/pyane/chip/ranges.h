@@ -47,6 +47,7 @@ class RangeAnalysis {
  private:
   Range compute(const OpView& op, std::size_t output) const;
   Range product(const OpView& op) const;
+  Range expanded(const OpView& op) const;
 
   const FunctionView& function_;
   std::vector<Range> values_;

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <iterator>
 
+#include "pyane/base/dtype.h"
+#include "pyane/base/shape.h"
+
 namespace pyane::chip {
 namespace {
 
@@ -61,7 +64,8 @@ void Report::add(Finding finding) {
   d.column = finding.place.location.column;
   d.operation = finding.place.operation;
   d.value = finding.place.value;
-  d.engine_text = finding.engine_text.empty() ? rule_.engine_text : finding.engine_text;
+  d.engine_text =
+      finding.engine_text.empty() ? std::string(rule_.engine_text) : finding.engine_text;
   out_.push_back(std::move(d));
 }
 
@@ -80,6 +84,21 @@ const Rule* find_rule(std::string_view id_or_name) {
 
 std::string evidence_of(std::string_view source, Status status) {
   return std::string(source) + " (" + std::string(to_string(status)) + ")";
+}
+
+std::string describe(const ValueView& value) {
+  return "'" + std::string(value.name) + "' (" + std::string(dtype_name(value.type->dtype)) + " " +
+         to_string(value.dims()) + ")";
+}
+
+bool is_run_time_tensor(const ValueView& value) {
+  return !value.is_constant && value.type != nullptr &&
+         (value.type->is_tensor() || value.type->kind == mil::Type::Kind::kTensorBuffer);
+}
+
+std::int64_t packed_bytes(const mil::Type& type) {
+  const auto count = element_count(type.dims);
+  return count ? (*count * dtype_info(type.dtype).bits + 7) / 8 : 0;
 }
 
 std::string and_more(std::size_t n) {

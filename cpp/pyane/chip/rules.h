@@ -43,7 +43,7 @@ struct Finding {
   bool is_contested = false;
   /// How the chip's value is known: goes before the rule's evidence.
   std::string evidence = {};
-  std::string_view engine_text = {};
+  std::string engine_text = {};
 };
 
 struct Rule;
@@ -91,6 +91,13 @@ template <class T>
 bool is_contested(const Fact<T>& fact) {
   return fact.status == Status::kContested;
 }
+
+/// "tensor 'x' of fp16 [1, 64]": how messages call a value.
+std::string describe(const ValueView& value);
+/// A tensor that is computed or given at run time.
+bool is_run_time_tensor(const ValueView& value);
+/// Bytes of a tensor, packed; 0 when a dimension is not known.
+std::int64_t packed_bytes(const mil::Type& type);
 
 /// " (and 3 more like it)" for the rest of `n` findings told in one; "" for one.
 std::string and_more(std::size_t n);

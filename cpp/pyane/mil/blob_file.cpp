@@ -246,6 +246,17 @@ std::span<const std::byte> read_blob(std::span<const std::byte> bytes, std::stri
   return checked(record.data_offset);
 }
 
+std::optional<RawBlobRecord> peek_blob(std::span<const std::byte> bytes, std::uint64_t offset) {
+  const File file(bytes, "");
+  if (!file.holds(offset, sizeof(BlobMetadata))) return std::nullopt;
+  const BlobMetadata metadata = file.metadata(offset);
+  return RawBlobRecord{.has_sentinel = metadata.sentinel == kSentinel,
+                       .dtype_number = metadata.dtype,
+                       .dtype = dtype_of(metadata.dtype),
+                       .n_bytes = metadata.n_bytes,
+                       .data_offset = metadata.data_offset};
+}
+
 std::vector<BlobRecord> list_blobs(std::span<const std::byte> bytes, std::string_view path) {
   const File file(bytes, path);
   const StorageHeader header = file.header();

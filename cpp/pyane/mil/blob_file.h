@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,6 +55,17 @@ std::span<const std::byte> read_blob(std::span<const std::byte> file, std::strin
                                      std::uint64_t offset, DType dtype, const Shape& shape,
                                      BlobStrictness strictness = BlobStrictness::kLenient,
                                      const WarningSink& warn = {});
+
+/// A record as it stands, whatever its fields say.
+struct RawBlobRecord {
+  bool has_sentinel = false;
+  std::uint32_t dtype_number = 0;
+  std::optional<DType> dtype;  ///< nullopt for a number that is no type.
+  std::uint64_t n_bytes = 0;
+  std::uint64_t data_offset = 0;
+};
+/// The 64 bytes at `offset`; nullopt when the file ends before.
+std::optional<RawBlobRecord> peek_blob(std::span<const std::byte> file, std::uint64_t offset);
 
 /// Every record of a file that follows the official layout, in order.
 /// @throws BlobError  at the first field that does not.

@@ -17,8 +17,7 @@ Profile common_profile() {
   limits.max_weight_bytes = inferred(std::int64_t{2} << 30, "ANEForge issue 45, on M5");
   limits.min_surface_bytes = contested(
       49152, "Orion constraint 4, on M4 Max; imperatormk: 2 KB; ane-guide ran smaller ones");
-  limits.min_input_width =
-      contested(32, "ANE field guide, on M3 Max; ane-guide ran narrower inputs on another path");
+  limits.min_input_width = inferred(1, "ane-guide ran narrow inputs; the field guide names M3 Max");
   limits.row_alignment_bytes = inferred(64, "slavko: 32 to 64 times slower; ane-guide app.A");
   limits.max_loaded_programs = contested(128, "ane-guide ch.14; the ANE field guide loaded 226");
   limits.max_compiles =
@@ -35,17 +34,14 @@ Profile common_profile() {
       WeightReload::kStale,
       "maderix/ANE on M5: stale after an atomic write; Orion on M4 Max: fresh after one in place");
   quirks.refuses_fp32_io = inferred(false, "maderix/ANE issue 6 names M1 and M2 only");
-  quirks.refuses_concat = contested(
-      false,
-      "Orion constraint 1 (M4 Max), imperatormk (M1), rustane issue 9 (M3 Ultra): refused; "
-      "maderix/ANE, ane-guide app.A, ANEForge: native");
+  quirks.refuses_concat = inferred(false, "ane-guide app.A, ANEForge, maderix/ANE: native");
   quirks.refuses_affine_layer_norm = inferred(false, "mil-hwx-compiler names M1, ANEForge M2");
   quirks.refuses_wide_square = contested(false, "ANEForge 0.4.0 measured it on M5 Pro only");
   quirks.refuses_zero_after_reduce = inferred(false, "ANEForge 0.4.0 measured it on M5 Pro only");
   quirks.drops_scale_after_rounding = inferred(false, "ANEForge 0.4.0 measured it on M5 Pro only");
   quirks.tile_poisons_process = inferred(false, "ANE field guide saw it on M3 Max only");
   quirks.ignores_attention_mask =
-      contested(true, "maderix/ANE, Orion constraint 6; ANEForge and 751K-ANE: the mask works");
+      inferred(false, "ANEForge 0.4.0: works on M5 Pro; maderix/ANE and Orion name M4 only");
   quirks.zeroes_odd_matmul = inferred(false, "maderix/ANE issue 47 names M1 only");
   quirks.has_texture_unit = decompiled(true, "ane-guide ch.24, app.A");
   quirks.has_trigonometry = decompiled(true, "ane-guide ch.4, app.A");
@@ -59,7 +55,7 @@ Profile common_profile() {
   numerics.flush_mac_denormals = predicted(false, "ane-guide ch.3, on M5 Pro");
   numerics.rounds_ties_away = predicted(true, "ane-guide ch.3, on M5 Pro");
   numerics.accumulator = predicted(std::string_view("lanes4"), "ane-guide ch.3, on M1 Max");
-  numerics.width_slice_saturates = predicted(false, "ane-guide ch.19; ch.35 doubts it");
+  numerics.width_slice_saturates = predicted(false, "ane-guide ch.19; its ch.35 has doubts");
   numerics.width_slice_ceiling = measured(4094.0F, "m1max m2pro", "ane-guide ch.12, 19");
   numerics.w_slice_concat_wrong = predicted(false, "ANEForge 0.4.0: below A16");
   numerics.int8_weight_activation_ceiling =

@@ -17,7 +17,12 @@ std::vector<Profile> m1_profiles() {
   limits.max_kernel_height = decompiled(29, "ane-guide app.A");
   limits.max_pool_window = contested(29, "ane-guide app.A; its ch.17 has 128 accepted");
 
+  limits.min_input_width =
+      contested(32, "ANE field guide, on M3 Max; ane-guide ran narrower inputs on another path");
+
   Quirks& quirks = g.quirks;
+  quirks.refuses_concat =
+      contested(false, "imperatormk on M1: refused; ane-guide app.A, ANEForge: native");
   quirks.checks_blob_size = inferred(
       true, "maderix/ANE benchmark report beside its programs: every hand-made record fails");
   quirks.checks_blob_data_offset = quirks.checks_blob_size;

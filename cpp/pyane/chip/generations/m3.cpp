@@ -18,6 +18,8 @@ std::vector<Profile> m3_profiles() {
   limits.min_input_width = measured(32, "m3max", "ANE field guide: narrower ones give garbage");
 
   Quirks& quirks = g.quirks;
+  quirks.refuses_concat = contested(
+      false, "rustane issue 9 on M3 Ultra: refused along the width; ane-guide app.A: native");
   quirks.checks_blob_size =
       inferred(true,
                "maderix/ANE benchmark report beside its programs: only the shape whose size the "
@@ -28,6 +30,8 @@ std::vector<Profile> m3_profiles() {
   quirks.tile_poisons_process = contested(true, "ANE field guide, on M3 Max; nobody else saw it");
 
   Numerics& numerics = g.numerics;
+  numerics.width_slice_saturates = contested(
+      false, "ane-guide ch.19: clean from M3 on; its ch.35 and ANEForge suspect all below A16");
   numerics.w_slice_concat_wrong = predicted(true, "ANEForge 0.4.0: below A16");
 
   Rates& rates = g.rates;

@@ -19,7 +19,14 @@ std::vector<Profile> m4_profiles() {
   limits.safe_kernel_width = limits.max_kernel_width;
   limits.min_surface_bytes = measured(49152, "m4max", "Orion constraint 4");
 
+  limits.max_pool_window =
+      contested(8, "751K-ANE 3.3 on M4: max_pool beyond 8 is refused; ane-guide app.A: 31");
+
   Quirks& quirks = g.quirks;
+  quirks.refuses_concat =
+      contested(false, "Orion constraint 1 on M4 Max: refused; maderix/ANE, 751K-ANE on M4: works");
+  quirks.ignores_attention_mask =
+      contested(true, "maderix/ANE, Orion constraint 6; ANEForge and 751K-ANE: the mask works");
   quirks.checks_blob_size =
       inferred(false, "maderix/ANE benchmark report beside its programs: any shape compiles");
   quirks.checks_blob_data_offset = quirks.checks_blob_size;

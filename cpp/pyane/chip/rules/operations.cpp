@@ -25,7 +25,7 @@ void each_operation(const RuleContext& context, Report& report, Pick pick, Say s
                 .message = say(*known),
                 .is_contested = known->on(context.chip) == Support::kContested,
                 .evidence = std::string(known->source),
-                .engine_text = known->engine_text});
+                .engine_text = std::string(known->engine_text)});
   }
 }
 
@@ -73,7 +73,7 @@ void check_contested(const RuleContext& context, Report& report) {
                 .message = with_note(std::move(message), known),
                 .is_contested = true,
                 .evidence = std::string(known.source),
-                .engine_text = known.engine_text});
+                .engine_text = std::string(known.engine_text)});
   }
 }
 
