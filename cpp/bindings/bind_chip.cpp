@@ -82,11 +82,11 @@ class BorrowedBuffer {
   Py_buffer view_{};
 };
 
-std::vector<chip::Diagnostic> check(std::string text, const py::dict& weights,
+std::vector<chip::Diagnostic> check(const py::bytes& text, const py::dict& weights,
                                     const std::vector<std::string>& chips, std::string function,
                                     std::string source_name) {
   pyane::mil::Model model{
-      .text = std::move(text), .weights = {}, .source_name = std::move(source_name)};
+      .text = std::string(text), .weights = {}, .source_name = std::move(source_name)};
   std::vector<std::unique_ptr<BorrowedBuffer>> views;
   for (const auto& [key, value] : weights) {
     const auto path = key.cast<std::string>();

@@ -102,7 +102,9 @@ def check(
     name = source_name or str(getattr(model, "source_name", "<text>"))
     unwanted = _rule_ids("ignore", ignore)
     wanted = _rule_ids("select", select)
-    found = _chip.check(str(model), files, _chip_names(chip), function, name)
+    # Half a surrogate pair has no UTF-8 form; passed on, it meets the parser's own message.
+    text = str(model).encode("utf-8", "surrogatepass")
+    found = _chip.check(text, files, _chip_names(chip), function, name)
     return [
         finding
         for finding in found

@@ -7,6 +7,7 @@
 
 #include "pyane/ane/ane_framework.h"
 #include "pyane/ane/ane_kernel.h"
+#include "pyane/ane/explain_refusal.h"
 #include "pyane/ane/model_attributes.h"
 #include "pyane/base/error.h"
 #include "pyane/base/objc_guard.h"
@@ -174,10 +175,12 @@ void Compilation::compile() {
     return std::nullopt;
   });
   if (!failure) return;
+  const auto info = device_info();
   const auto kept = keep_failed_text(temporary_folder_, identifier_, model().text);
   throw CompileError("ANE compile failed for '" + function_ + "'" + failure->text() + ". " +
                      (kept.empty() ? "MIL could not be kept in " + temporary_folder_
-                                   : "MIL kept in " + kept.string()));
+                                   : "MIL kept in " + kept.string()) +
+                     explain_refusal(model(), info ? info->architecture : "", ""));
 }
 
 std::optional<ObjcFailure> Compilation::load() {

@@ -184,7 +184,7 @@ class Diagnostic:
     @property
     def why(self) -> str:
         ...
-def check(text: str, weights: dict, chips: collections.abc.Sequence[str], function: str, source_name: str) -> list[Diagnostic]:
+def check(text: bytes, weights: dict, chips: collections.abc.Sequence[str], function: str, source_name: str) -> list[Diagnostic]:
     """
     Every rule for every chip, without the GIL. Raises MilSyntaxError, MilVerifyError, ConfigError.
     """

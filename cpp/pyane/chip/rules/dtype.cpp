@@ -94,7 +94,8 @@ void check_integer_cast(const RuleContext& context, Report& report) {
 // Operations whose integers are indices that the engine makes or takes by itself.
 bool handles_indices(std::string_view op) {
   return op == "cast" || op == "reduce_argmax" || op == "reduce_argmin" || op == "topk" ||
-         op == "argsort" || op == "shape" || op == "non_zero";
+         op == "argsort" || op == "shape" || op == "non_zero" || op == "identity" ||
+         op == "tensor_buffer_to_tensor" || op == "tensor_to_tensor_buffer";
 }
 
 void check_integer_compute(const RuleContext& context, Report& report) {

@@ -36,9 +36,7 @@ void check_refused(const RuleContext& context, Report& report) {
         return op.on(context.chip) == Support::kRefused && op.needs_generation() == 0;
       },
       [&](const NativeOp& op) {
-        return with_note(std::string(op.op) + " does not run on " +
-                             std::string(context.chip.product) + "'s engine",
-                         op);
+        return with_note(std::string(op.op) + " does not run on the engine", op);
       });
 }
 
@@ -50,8 +48,7 @@ void check_newer(const RuleContext& context, Report& report) {
       },
       [&](const NativeOp& op) {
         return with_note(std::string(op.op) + " needs an M" +
-                             std::to_string(op.needs_generation()) + " or newer, got " +
-                             std::string(context.chip.product),
+                             std::to_string(op.needs_generation()) + " or newer",
                          op);
       });
 }
@@ -67,8 +64,8 @@ void check_contested(const RuleContext& context, Report& report) {
   }
   for (const auto& [type, operations] : found) {
     const NativeOp& known = *find_native_op(type);
-    std::string message = "sources disagree whether " + std::string(type) + " runs on " +
-                          std::string(context.chip.product) + and_more(operations.size());
+    std::string message = "sources disagree whether " + std::string(type) + " runs on this chip" +
+                          and_more(operations.size());
     report.add({.place = Place::of(*operations.front()),
                 .message = with_note(std::move(message), known),
                 .is_contested = true,

@@ -137,9 +137,9 @@ void check_pad_mode(const RuleContext& context, Report& report) {
     const auto mode = context.function.string(*op, "mode");
     if (!mode || *mode == "constant") continue;
     report.add({.place = Place::of(*op),
-                .message = "mode \"" + *mode + "\" needs the texture unit that " +
-                           std::string(context.chip.product) +
-                           " lacks; sources differ whether the compiler finds a way around",
+                .message = "mode \"" + *mode +
+                           "\" needs a texture unit, which this chip lacks; sources differ whether "
+                           "the compiler finds a way around",
                 .is_contested = true,
                 .evidence = evidence_of(texture)});
   }
@@ -152,10 +152,10 @@ void check_resize(const RuleContext& context, Report& report) {
            {"resize", "resize_bilinear", "resize_nearest_neighbor", "upsample_bilinear",
             "upsample_nearest_neighbor", "torch_upsample_bilinear",
             "torch_upsample_nearest_neighbor"})) {
-    report.add({.place = Place::of(*op),
-                .message = std::string(op->type()) + " becomes a convolution on " +
-                           std::string(context.chip.product) + ", with other roundings",
-                .evidence = evidence_of(texture)});
+    report.add(
+        {.place = Place::of(*op),
+         .message = std::string(op->type()) + " becomes a convolution here, with other roundings",
+         .evidence = evidence_of(texture)});
   }
 }
 

@@ -41,11 +41,9 @@ void check_uniform(const RuleContext& context, Report& report) {
   std::int64_t most = 0;
   bool differ = false;
   for (const Side& side : sides(context.function)) {
-    if (side.values.size() < 2) continue;
-    const std::int64_t first = packed_bytes(*side.values.front()->type);
     for (const ValueView* value : side.values) {
       const std::int64_t n_bytes = packed_bytes(*value->type);
-      differ = differ || n_bytes != first;
+      differ = differ || n_bytes != packed_bytes(*side.values.front()->type);
       most = std::max(most, n_bytes);
     }
   }

@@ -1,0 +1,241 @@
+"""pyane.check itself: arguments, order, errors, hostile programs, real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pyane
+from pyane import chips, mil
+from pyane.check import SEVERITIES
+from pyane.llama.config import PRESETS
+from pyane.llama.kernels import (
+    Interface,
+    KernelShape,
+    backward_kernels,
+    forward_kernels,
+    static_backward_kernels,
+    static_forward_kernels,
+)
+
+T = "tensor<fp16, [1, 64, 8, 64]>"
+HEAD = 'program(1.3)\n[buildInfo = dict<string, string>({{"coremlc-version", "3505.4.1"}})]\n{\n'
+
+
+def function(name: str, *lines: str, out: str = "y") -> str:
+    body = "\n".join(lines)
+    return f"func {name}<ios18>({T} x) {{\n{body}\n}} -> ({out});\n"
+
+
+SIN = f"{T} y = sin(x = x);"
+RELU = f"{T} y = relu(x = x);"
+
+
+def test_a_finding_says_everything() -> None:
+    (finding,) = pyane.check(HEAD + function("main", SIN) + "}", "m1", source_name="model.mil")
+    assert (finding.rule, finding.name) == ("ANE002", "operation-needs-newer-chip")
+    assert finding.severity == "refused-at-compile"
+    assert not finding.is_contested
+    assert (finding.source_name, finding.line, finding.column) == ("model.mil", 5, 1)
+    assert (finding.function, finding.operation, finding.value) == ("main", "sin", "y")
+    assert finding.chip == "m1"
+    assert "polynomial" in finding.instead
+    assert finding.why
+    assert "ane-guide" in finding.evidence
+    assert str(finding) == (
+        "model.mil:5:1: m1: refused-at-compile: sin needs an M3 or newer: "
+        "use a polynomial [ANE002 operation-needs-newer-chip]"
+    )
+
+
+def test_chips() -> None:
+    text = HEAD + function("main", SIN) + "}"
+    assert [finding.chip for finding in pyane.check(text, "M2 Pro")] == ["m2pro"]
+    # In the order asked for, each once.
+    names = [finding.chip for finding in pyane.check(text, ["m2", "M1", "m1", "m4"])]
+    assert names == ["m2", "m1"]
+    every = {finding.chip for finding in pyane.check(text, "all")}
+    assert every == {chip.name for chip in chips.all_chips() if chip.generation < 3}
+
+
+def test_sorted_by_place() -> None:
+    text = HEAD + function("main", f"{T} a = sin(x = x);", f"{T} y = cos(x = a);") + "}"
+    places = [(finding.line, finding.chip) for finding in pyane.check(text, ["m1", "m2"])]
+    assert places == [(5, "m1"), (5, "m2"), (6, "m1"), (6, "m2")]
+
+
+def test_ignore_and_select() -> None:
+    text = "program(1.3)\n{\n" + function("main", SIN) + "}"
+    assert [f.rule for f in pyane.check(text, "m1")] == ["ANE050", "ANE002"]
+    assert [f.rule for f in pyane.check(text, "m1", ignore=["ane050"])] == ["ANE002"]
+    assert [f.rule for f in pyane.check(text, "m1", ignore="no-build-info")] == ["ANE002"]
+    assert [f.rule for f in pyane.check(text, "m1", select=["ANE050"])] == ["ANE050"]
+    assert pyane.check(text, "m1", select="ANE050", ignore="ANE050") == []
+
+
+def test_functions() -> None:
+    text = HEAD + function("first", SIN) + function("second", RELU) + "}"
+    assert [f.function for f in pyane.check(text, "m1")] == ["first"]
+    assert pyane.check(text, "m1", function="second") == []
+    with pytest.raises(pyane.ConfigError, match="has no function 'secund'; did you mean 'second'"):
+        pyane.check(text, "m1", function="secund")
+
+
+def test_wrong_arguments() -> None:
+    text = HEAD + function("main", RELU) + "}"
+    with pytest.raises(pyane.ConfigError, match="got 'm9'"):
+        pyane.check(text, "m9")
+    with pytest.raises(pyane.ConfigError, match="at least one chip"):
+        pyane.check(text, [])
+    with pytest.raises(pyane.ConfigError, match=r"ignore must name rules .* got 'ANE999'"):
+        pyane.check(text, "m1", ignore=["ANE999"])
+    with pytest.raises(TypeError, match="got bytes"):
+        pyane.check(text.encode(), "m1")  # type: ignore[arg-type]
+    with pytest.raises(pyane.BlobError, match=r"weights\[\"w.bin\"\] must be bytes-like"):
+        pyane.check(text, "m1", weights={"w.bin": 3})
+
+
+def test_programs_that_no_chip_takes() -> None:
+    with pytest.raises(pyane.MilSyntaxError):
+        pyane.check("program(", "m1")
+    with pytest.raises(pyane.MilVerifyError, match="'z' is not defined"):
+        pyane.check(HEAD + function("main", f"{T} y = relu(x = z);") + "}", "m1")
+
+
+def test_an_unknown_operation_hides_nothing() -> None:
+    text = HEAD + function("main", f"{T} a = frobnicate(p = x);", f"{T} y = sin(x = a);") + "}"
+    assert [f.rule for f in pyane.check(text, "m1")] == ["ANE004", "ANE002"]
+
+
+def test_builder_programs_carry_their_weights() -> None:
+    @mil.program(x=mil.fp16[1, 64, 8, 64])
+    def block(x):
+        return mil.clip(x=x, alpha=-1.0, beta=1.0, name="y")
+
+    assert pyane.check(block, "all") == []
+
+
+INVALID = sorted((Path(__file__).parents[1] / "data" / "mil" / "invalid").glob("*.mil"))
+
+
+def test_invalid_programs_are_errors_not_crashes() -> None:
+    assert INVALID
+    for path in INVALID:
+        with pytest.raises(pyane.Error):
+            pyane.check(path.read_bytes().decode("utf-8", "surrogateescape"), "all")
+
+
+def test_declared_types_are_not_believed_blindly() -> None:
+    # Operands that no verifier has seen: behind an unknown operation anything goes.
+    lines = [
+        f"{T} a = frobnicate(p = x);",
+        "fp16 b = slice_by_size(x = nowhere, begin = tensor<int32, [0]>([]), size = a);",
+        "string c = matmul(x = a);",
+        "tensor<fp16, [1]> d = conv(weight = c);",
+        "list<fp16, 3> e = concat();",
+        'tensor<fp16, []> f = topk(k = string("3"));',
+        "tensor<fp16, [?]> g = pad(x = e, pad = tensor<int32, [3]>([1, 2, 3]));",
+        "tensor<fp16, [1]> h = constexpr_lut_to_dense(indices = c, lut = d);",
+        "tensor<fp16, [1]> i = reduce_argmax(x = d, axis = int32(-99));",
+        "tensor<fp16, [1]> j = scaled_dot_product_attention(query = d, key = c, attn_mask = e);",
+        "tensor<fp16, [1]> k = mul(x = k, y = k);",
+    ]
+    found = pyane.check(HEAD + function("main", *lines, out="nobody") + "}", "all")
+    assert {finding.rule for finding in found} >= {"ANE004"}
+
+
+def test_many_operations() -> None:
+    # Linear: this would take minutes if it were not.
+    lines = [f"{T} v{i + 1} = sin(x = v{i});" for i in range(4000)]
+    text = HEAD + function("main", f"{T} v0 = relu(x = x);", *lines, out="v4000") + "}"
+    assert len(pyane.check(text, "all")) == 4000 * 8
+
+
+REAL = {
+    # file: (chip, rule, times) that must be among the findings
+    "FluidInference__FluidAudio__Argmax.mil": [("m5", "ANE003", 1), ("m1", "ANE021", 1)],
+    "FluidInference__FluidAudio__ParakeetEOU__1280ms__decoder.mil": [
+        ("m1", "ANE001", 1),  # lstm
+        ("m4", "ANE001", 1),
+        ("m1", "ANE022", 1),  # fp32 states
+        ("m1", "ANE021", 2),  # integer parameters
+    ],
+    "FluidInference__FluidAudio__TokenDurationPrediction.mil": [("m1", "ANE070", 1)],
+    "FluidInference__mobius__silero__unified_int8.mil": [
+        ("m1", "ANE015", 1),  # reflected pad
+        ("m1", "ANE001", 1),  # lstm
+        ("m4", "ANE030", 1),  # 256 taps
+    ],
+    "Sarves1911__zero-copy-mac-inference__models__yolov8n.mil": [
+        ("m4", "ANE023", 1),  # all in fp32
+        ("m1", "ANE016", 2),  # upsampling
+        ("m1", "ANE051", 1),
+    ],
+    "christopherkarani__Espresso__MGT__conv.mil": [("m1", "ANE022", 1), ("m3", "ANE103", 1)],
+    "exPHAT__SwiftWhisper__Tests__WhisperTests__TestResources__tiny-encoder.mil": [
+        ("m1", "ANE058", 1)
+    ],
+    "thebasedcapital__ane-infer__gen_multi_procedure.mil": [("m1", "ANE022", 2)],
+}
+
+
+def test_real_programs(shared_data: Path) -> None:
+    files = sorted((shared_data / "mil").glob("*.mil"))
+    assert files
+    for path in files:
+        found = pyane.check(path.read_text(), "all", source_name=path.name)
+        for finding in found:
+            assert finding.severity in SEVERITIES
+            assert finding.message
+            assert finding.line > 0
+        for chip, rule, times in REAL.get(path.name, []):
+            own = [f for f in found if f.chip == chip and f.rule == rule]
+            assert len(own) == times, f"{path.name}: {chip} {rule}: {len(own)}"
+
+
+def test_plain_programs_compile_on_the_chips_they_were_written_for(shared_data: Path) -> None:
+    # Espresso's training kernels run on M4, ANEForge's generated programs on M1 Max and M5 Pro.
+    for name, names in {
+        "christopherkarani__Espresso__MGT__ffn_bwd.mil": ["m4max"],
+        "christopherkarani__Espresso__MGT__sdpa_fwd_taps.mil": ["m4max"],
+        "sbryngelson__ANEForge-0.4.0__gen_linear_sparse.mil": ["m1max", "m5pro"],
+        "sbryngelson__ANEForge-0.4.0__gen_mlp_int4lut.mil": ["m1max", "m5pro"],
+    }.items():
+        found = pyane.check((shared_data / "mil" / name).read_text(), names)
+        refused = [f for f in found if f.severity.startswith("refused") and not f.is_contested]
+        assert refused == [], f"{name}: {refused}"
+
+
+def own_programs(layout: str) -> list[mil.Program]:
+    shape = KernelShape(PRESETS["stories15m"], batch=1, positions=256)
+    if layout != "static":
+        packs = layout == "packed"
+        kernels = (*forward_kernels(shape.config), *backward_kernels(shape.config))
+        return [
+            Interface(kernel, shape, packs_inputs=packs, packs_outputs=packs).program()
+            for kernel in kernels
+        ]
+    shapes = shape.tensor_shapes()
+    static = (*static_forward_kernels(shape.config), *static_backward_kernels(shape.config))
+    programs = []
+    for kernel in static:
+        dims = {name: [n for n in shapes[name] if n > 1] for name in kernel.weights}
+        weights = {name: np.full(d, 2.0**-6, np.float16) for name, d in dims.items()}
+        programs.append(Interface(kernel, shape, bakes_weights=True).program(weights))
+    return programs
+
+
+@pytest.mark.parametrize("layout", ["inputs", "packed", "static"])
+def test_own_llama_kernels_are_refused_nowhere(layout: str) -> None:
+    for program in own_programs(layout):
+        wrong = [
+            (finding.rule, finding.chip)
+            for finding in pyane.check(program, "all")
+            if finding.severity in SEVERITIES[:3] and not finding.is_contested
+        ]
+        # Packed inputs are cut along the width, which saturates on M1 and M2.
+        if layout == "packed":
+            wrong = [(rule, chip) for rule, chip in wrong if rule != "ANE070" or chip[:2] > "m2"]
+        assert wrong == []
