@@ -2,69 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 
-from tolerance import assert_within, rounding_bound, sum_bound
+from reference_vision import pool, pool_bound
+from tolerance import assert_within
 
 OPS = ["avg_pool", "l2_pool", "max_pool"]
-
-
-def window_starts(n: int, kernel: int, stride: int, before: int, after: int, ceil_mode: bool):
-    """First positions of the windows over n elements with padding."""
-    slack = n + before + after - kernel
-    count = (-(-slack // stride) if ceil_mode else slack // stride) + 1
-    if ceil_mode and (before + after) > 0 and (count - 1) * stride >= n + before:
-        count -= 1
-    return [i * stride - before for i in range(count)]
-
-
-def pool(op, x, kernel, strides, pads, ceil_mode=False, exclude=False):
-    """fp64, window by window. Also the number of elements and the sum of magnitudes."""
-    spatial = x.shape[2:]
-    starts = [
-        window_starts(n, k, s, *p, ceil_mode)
-        for n, k, s, p in zip(spatial, kernel, strides, pads, strict=True)
-    ]
-    shape = x.shape[:2] + tuple(len(s) for s in starts)
-    value, magnitude = np.zeros(shape), np.zeros(shape)
-    for index in itertools.product(*(range(len(s)) for s in starts)):
-        lows = [s[i] for s, i in zip(starts, index, strict=True)]
-        inside = tuple(
-            slice(max(low, 0), max(min(low + k, n), 0))
-            for low, k, n in zip(lows, kernel, spatial, strict=True)
-        )
-        window = x[(slice(None), slice(None), *inside)].reshape(*x.shape[:2], -1)
-        at = (slice(None), slice(None), *index)
-        if op == "max_pool":
-            value[at] = window.max(-1, initial=-np.inf)
-            continue
-        terms = window * window if op == "l2_pool" else window
-        value[at], magnitude[at] = terms.sum(-1), np.abs(terms).sum(-1)
-        if op == "l2_pool":
-            value[at] = np.sqrt(value[at])
-            continue
-        divisor = window.shape[-1]
-        if not exclude:
-            divisor = np.prod(
-                [
-                    min(low + k, n + p[1]) - low
-                    for low, k, n, p in zip(lows, kernel, spatial, pads, strict=True)
-                ]
-            )
-        value[at] /= max(divisor, 1)
-        magnitude[at] /= max(divisor, 1)
-    return value, magnitude
-
-
-def limit(op, value, magnitude, n, dtype):
-    if op == "max_pool":
-        return 0.0
-    if op == "l2_pool":
-        return rounding_bound(value, dtype, 1) + (n + 1) * 2.0**-24 * value
-    return sum_bound(value, magnitude, n + 2, dtype)
 
 
 CASES = [
@@ -99,7 +43,7 @@ def test_windows(evaluate, rng, op, case, dtype):
             strides=np.array(strides, np.int32), pad_type="custom",
             pad=np.array(pads, np.int32).ravel(), **given,
         )  # fmt: skip
-        assert_within(result, value, limit(op, value, magnitude, np.prod(kernel), dtype))
+        assert_within(result, value, pool_bound(op, value, magnitude, np.prod(kernel), dtype))
 
 
 def same_pads(spatial, kernel, strides, lower):
@@ -124,7 +68,7 @@ def test_pad_types(evaluate, rng, op, pad_type):
         op, {"x": x}, value.shape, x.dtype, kernel_sizes=np.array(kernel, np.int32),
         strides=np.array(strides, np.int32), pad_type=pad_type,
     )  # fmt: skip
-    assert_within(result, value, limit(op, value, magnitude, 12, x.dtype))
+    assert_within(result, value, pool_bound(op, value, magnitude, 12, x.dtype))
 
 
 TORCH_CASES = [

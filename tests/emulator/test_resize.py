@@ -7,51 +7,12 @@ import pytest
 
 import mil_text
 import pyane
-from tolerance import assert_within, rounding_bound
-
-MODES = ["DEFAULT", "STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "OFFSET_CORNERS", "UNALIGN_CORNERS"]
-
-
-def grid(mode: str, n_in: int, n_out: int) -> np.ndarray:
-    """Sample points, as the definition of resize_bilinear in coremltools writes them."""
-    i = np.arange(n_out, dtype=np.float64)
-    if mode == "ALIGN_CORNERS" and n_out == 1:
-        return np.array([(n_in - 1) / 2])
-    if mode in {"STRICT_ALIGN_CORNERS", "ALIGN_CORNERS"}:
-        points = i * ((n_in - 1) / (n_out - 1)) if n_out > 1 else i
-    elif mode == "DEFAULT":
-        spacing = (n_in - n_in / n_out) / (n_out - 1) if n_out > 1 else 0.0
-        points = i * spacing
-    elif mode == "OFFSET_CORNERS":
-        delta = max(1, n_in - 1) / n_out
-        points = 0.5 * delta + i * delta
-    else:
-        spacing = n_in / n_out
-        points = i * spacing + 0.5 * spacing - 0.5
-    return np.minimum(n_in - 1, np.maximum(0, points))
-
-
-def linear(x: np.ndarray, axis: int, points: np.ndarray) -> np.ndarray:
-    low = np.floor(points).astype(int)
-    high = np.minimum(low + 1, x.shape[axis] - 1)
-    shape = [-1 if i == axis else 1 for i in range(x.ndim)]
-    weight = (points - low).reshape(shape)
-    return np.take(x, low, axis) * (1 - weight) + np.take(x, high, axis) * weight
-
-
-def resized(x: np.ndarray, sizes: tuple[int, ...], mode: str) -> np.ndarray:
-    for axis, size in zip(range(x.ndim - len(sizes), x.ndim), sizes, strict=True):
-        x = linear(x, axis, grid(mode, x.shape[axis], size))
-    return x
-
-
-def bound(x: np.ndarray, value: np.ndarray, dtype: object) -> np.ndarray:
-    # Each dimension: the weight's rounding, 1 - w, two products and a sum, of numbers up to |x|.
-    return rounding_bound(value, dtype) + 4 * 5 * 2.0**-24 * np.abs(x).max()
+from reference_vision import SAMPLING_MODES, grid, resize_bound, resized
+from tolerance import assert_within
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", SAMPLING_MODES)
 @pytest.mark.parametrize(
     ("shape", "size"),
     [
@@ -67,10 +28,10 @@ def test_resize_bilinear(evaluate, rng, shape, size, mode, dtype):
         "resize_bilinear", {"x": x}, value.shape, dtype, target_size_height=size[0],
         target_size_width=size[1], sampling_mode=mode,
     )  # fmt: skip
-    assert_within(result, value, bound(x, value, dtype))
+    assert_within(result, value, resize_bound(x, value, dtype))
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", SAMPLING_MODES)
 @pytest.mark.parametrize(
     ("shape", "target", "dims"),
     [
@@ -90,7 +51,7 @@ def test_resize_of_any_dimensions(evaluate, rng, shape, target, dims, mode):
         "resize", {"x": x}, value.shape, x.dtype, shape=np.array(target, np.int32),
         resized_dims=np.int32(dims), interpolation_mode="LINEAR", sampling_mode=mode,
     )  # fmt: skip
-    assert_within(result, value, bound(x, value, x.dtype))
+    assert_within(result, value, resize_bound(x, value, x.dtype))
 
 
 def test_resize_of_integers_rounds(evaluate):
@@ -99,7 +60,9 @@ def test_resize_of_integers_rounds(evaluate):
         "resize", {"x": x}, (1, 6), x.dtype, shape=np.array([6], np.int32), resized_dims=np.int32(1),
         sampling_mode="STRICT_ALIGN_CORNERS",
     )  # fmt: skip
-    np.testing.assert_array_equal(result, np.rint(resized(x.astype(np.float64), (6,), MODES[1])))
+    np.testing.assert_array_equal(
+        result, np.rint(resized(x.astype(np.float64), (6,), SAMPLING_MODES[1]))
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
