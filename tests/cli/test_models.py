@@ -439,3 +439,29 @@ def test_run_with_states(capsys: pytest.CaptureFixture[str]) -> None:
     np.savez("in.npz", x=np.ones((2, 3), np.float16), kv=np.zeros(3, np.float16))
     err = run(capsys, "state.mil", "--input", "in.npz", code=2)
     assert "--input kv: state must have shape [2, 3], got [3]" in err
+
+
+WITH_WEIGHTS = {
+    "FluidInference__mobius__silero__unified_int8": "silero_unified_int8",
+    "FluidInference__mobius__silero__unified_palette_4bit": "silero_unified_palette_4bit",
+    "sbryngelson__ANEForge-0.4.0__gen_linear_sparse": "aneforge_linear_sparse",
+    "sbryngelson__ANEForge-0.4.0__gen_mlp_int4lut": "aneforge_mlp_int4lut",
+}
+
+
+@pytest.mark.parametrize("name", WITH_WEIGHTS)
+def test_real_programs_run_with_their_weights(
+    capsys: pytest.CaptureFixture[str], shared_data: Path, name: str
+) -> None:
+    folder = shared_data / "mil"
+    args = ["run", str(folder / f"{name}.mil"), "--device", "emulator", "--random-inputs"]
+    args += ["--weights", str(folder / f"{WITH_WEIGHTS[name]}.bin"), "--format", "json"]
+    assert main(args) == 0
+    out, err = capsys.readouterr()
+    for facts in json.loads(out)["outputs"].values():
+        assert facts["n_nan"] == facts["n_inf"] == 0
+        assert facts["min"] != 0
+    # ANEForge packs records without padding between them.
+    warned = "offset must be a multiple of 64" in err
+    assert warned == ("int4lut" in name)
+    assert all(line.startswith("pyane: warning: @model_path") for line in err.splitlines())

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..device import Device, Kernel, TensorSpec
+    from ..model import Model
 
     Array = np.ndarray[Any, np.dtype[Any]]
+
+
+MAX_WARNINGS = 5
 
 
 def run(
@@ -78,7 +82,7 @@ def run(
     chosen = _device(device, chip)
     given = _read_inputs(inputs)
     began = time.perf_counter()
-    with chosen.compile(loaded) as kernel:
+    with _compile(chosen, loaded) as kernel:
         compile_s = time.perf_counter() - began
         _fill_states(given, kernel)
         arrays = _complete(given, kernel, seed if random_inputs else None)
@@ -120,6 +124,23 @@ def _device(name: str | None, chip: str) -> Device:
 
     options: dict[str, Any] = {"chip": chip} if chip else {}
     return pyane.device(name or ("emulator" if chip else None), **options)
+
+
+def _compile(device: Device, model: Model) -> Kernel:
+    """Compiles, and tells of wrong weight files as the command line does."""
+    import warnings
+
+    from ..errors import BlobWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BlobWarning)
+        kernel = device.compile(model)
+    for message in kernel.warnings[:MAX_WARNINGS]:
+        typer.echo(f"pyane: warning: {message}", err=True)
+    if len(kernel.warnings) > MAX_WARNINGS:
+        more = len(kernel.warnings) - MAX_WARNINGS
+        typer.echo(f"pyane: warning: {more} more like these", err=True)
+    return kernel
 
 
 def _load(path: Path) -> Any:
