@@ -72,18 +72,24 @@ Buffers make_inputs(const Plan& plan) {
   return inputs;
 }
 
+/// Results and, after them, what the states hold then.
 Buffers evaluate(std::shared_ptr<const Plan> plan, Buffers inputs) {
   Buffers outputs;
+  Buffers memory;
   std::vector<std::byte*> from;
   std::vector<std::byte*> to;
+  std::vector<std::byte*> states;
   for (auto& input : inputs) from.push_back(input.data());
   for (const pyane::TensorSpec& spec : plan->outputs) outputs.emplace_back(spec.n_bytes);
   for (auto& output : outputs) to.push_back(output.data());
+  for (const pyane::TensorSpec& spec : plan->states) memory.emplace_back(spec.n_bytes);
+  for (auto& state : memory) states.push_back(state.data());
   // Just as large as the plan says: the sanitizer sees what lies outside.
   const std::size_t n_bytes = plan->arena_bytes;
   ArenaPool pool;
   const ArenaPool::Lease arena(pool, n_bytes);
-  Execution(std::move(plan), from, to).run(arena.data());
+  Execution(std::move(plan), from, to, states).run(arena.data());
+  outputs.insert(outputs.end(), memory.begin(), memory.end());
   return outputs;
 }
 
