@@ -6,7 +6,8 @@
 Two parts: one layer's forward kernels split where they are fused, and whole training steps of a model
 of --layers layers with every option. Alternatives that only move the same operations must give the
 same bits, the others the same loss to 1e-3, before anything is timed. Alternatives take turns, so that
-a busy machine disturbs them alike; read the best times then, the medians on a quiet one.
+a busy machine disturbs them alike. CPU time is that of all threads together: with --threads 1 it says
+most where other programs run, too.
 """
 
 from __future__ import annotations
@@ -38,15 +39,21 @@ Steps = dict[str, Callable[[], None]]
 
 def take_turns(steps: Steps, runs: int) -> dict[str, dict[str, float]]:
     times: dict[str, list[float]] = {name: [] for name in steps}
+    cpu_times: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         step()
     for _ in range(runs):
         for name, step in steps.items():
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.process_time()
             step()
             times[name].append(1e3 * (time.perf_counter() - start))
+            cpu_times[name].append(1e3 * (time.process_time() - cpu_start))
     return {
-        name: {"best_ms": round(min(t), 2), "median_ms": round(statistics.median(t), 2)}
+        name: {
+            "best_ms": round(min(t), 2),
+            "median_ms": round(statistics.median(t), 2),
+            "median_cpu_ms": round(statistics.median(cpu_times[name]), 2),
+        }
         for name, t in times.items()
     }
 

@@ -3,8 +3,10 @@
     python benchmarks/compare_110m.py --steps 50 --threads 2
     python benchmarks/compare_110m.py --steps 5 --pipeline static --n-kv-heads 4
 
-Both start from the same weights, see the same random tokens (--batches of them in turn, so that the
-losses fall) and take the same Adam steps. Needs torch. Exits with 1 when a loss is further than
+Both start from the same weights, see the same random tokens and take the same Adam steps, at the lower
+of the report's learning rates. (--batches 10 shows ten batches in turn, so that the losses fall; but a
+model that learns ten random sequences by heart at 3e-4 without warm-up has spikes where any two
+arithmetics part.) Losses go to stderr as they come. Needs torch. Exits with 1 when a loss is further than
 --tolerance from PyTorch's, or a gradient of the first step further than fp16 storage explains: 40
 roundings per layer, as tests/llama/test_model.py counts them, each a relative error of at most 2^-11,
 add up to 2 * 2^-11 * sqrt(40 L) of the gradient's norm.
@@ -40,7 +42,7 @@ def model_config(args: argparse.Namespace) -> Config:
 
 def batches(args: argparse.Namespace, config: Config) -> np.ndarray:
     rng = np.random.default_rng(1)
-    shape = (args.batches, args.batch, args.seq + 1)
+    shape = (args.batches or args.steps, args.batch, args.seq + 1)
     return rng.integers(0, config.vocab_size, shape).astype(np.int32)
 
 
@@ -60,8 +62,9 @@ def run_pyane(args: argparse.Namespace, folder: Path) -> dict:
     )
     m, v = parameters.zeros_like(), parameters.zeros_like()
     losses, seconds = [], []
+    all_tokens = batches(args, config)
     for step in range(args.steps):
-        tokens = batches(args, config)[step % args.batches]
+        tokens = all_tokens[step % len(all_tokens)]
         start = time.perf_counter()
         model.zero_gradients()
         losses.append(model.loss_and_gradients(tokens[:, :-1], tokens[:, 1:]))
@@ -80,6 +83,7 @@ def run_pyane(args: argparse.Namespace, folder: Path) -> dict:
         )
         model.upload_weights()
         seconds.append(time.perf_counter() - start)
+        print(f"{args.only} {step} {losses[-1]:.6f}", file=sys.stderr, flush=True)
     return {"losses": losses, "seconds": seconds, "options": dataclasses.asdict(model.options)}
 
 
@@ -99,8 +103,9 @@ def run_torch(args: argparse.Namespace, folder: Path) -> dict:
         eps=ADAM["eps"],
     )
     losses, seconds = [], []
+    all_tokens = batches(args, config)
     for step in range(args.steps):
-        tokens = torch.from_numpy(batches(args, config)[step % args.batches].astype(np.int64))
+        tokens = torch.from_numpy(all_tokens[step % len(all_tokens)].astype(np.int64))
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
         loss = F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
@@ -115,15 +120,16 @@ def run_torch(args: argparse.Namespace, folder: Path) -> dict:
         optimizer.step()
         losses.append(loss.item())
         seconds.append(time.perf_counter() - start)
+        print(f"{args.only} {step} {losses[-1]:.6f}", file=sys.stderr, flush=True)
     return {"losses": losses, "seconds": seconds, "options": {"torch": torch.__version__}}
 
 
 def in_own_process(name: str, folder: Path) -> dict:
     """So that neither counts the other's memory or threads."""
     command = [sys.executable, __file__, *sys.argv[1:], "--only", name, "--folder", str(folder)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     if done.returncode:
-        sys.exit(done.stderr)
+        sys.exit(f"{name} failed")
     return json.loads(done.stdout)
 
 
@@ -146,9 +152,9 @@ def main() -> None:
         parser.add_argument("--" + name.replace("_", "-"), type=int, help="instead of the preset's")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--batches", type=int, default=10)
+    parser.add_argument("--batches", type=int, default=0, help="0: new tokens for every step")
     parser.add_argument("--seq", type=int, default=256)
-    parser.add_argument("--learning-rate", type=float, default=3e-4)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--tolerance", type=float, default=1e-2)
     parser.add_argument("--threads", type=int, default=0, help="0: each library's own choice")
     parser.add_argument("--device", default="emulator")
