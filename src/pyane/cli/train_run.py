@@ -109,8 +109,8 @@ def _show_results(session: Session, device: Device) -> None:
     typer.echo(f"Held-out loss: {trainer.held_out_loss:.4f} nats per token")
     best, step = trainer.best
     if best is not None and step < trainer.step:
-        where = f"{session.run.best.name}" if step else "nowhere: it was before the first step"
-        typer.echo(f"Lowest: {best:.4f} after step {step}, kept in {where}")
+        where = f"after step {step}, kept in {session.run.best.name}" if step else "before training"
+        typer.echo(f"Lowest: {best:.4f}, {where}")
     if trainer.skipped:
         typer.echo(f"Skipped steps, because gradients overflowed: {trainer.skipped}")
     flops = getattr(session.model, "flops_per_step", (0.0, 0.0))
