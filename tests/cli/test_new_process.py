@@ -89,6 +89,7 @@ def test_spent_budget_goes_on_in_a_new_process(
     assert not [p.name for p in (tmp_path / "run").iterdir() if p.suffix == ".tmp"]
 
 
+@pytest.mark.slow
 def test_static_pipeline_within_a_budget(tmp_path: Path) -> None:
     # Five programs a layer for new weights, and one more at first: two uploads a process.
     args = [*SMALL, "--pipeline", "static", "--accumulation", "1", "--steps", "5"]
