@@ -217,9 +217,10 @@ Graph::Graph(const Unit& unit) : function(unit.function), outputs(unit.outputs) 
                      .inputs = operands_of(function, operation),
                      .outputs = operation.outputs});
     const std::vector<ValueId>& inputs = nodes.back().inputs;
-    nodes.back().is_known =
-        can_be_known(nodes.back()) &&
-        std::all_of(inputs.begin(), inputs.end(), [&](ValueId v) { return v < 0 || is_known(v); });
+    // In this order: a result of unknown size is not the fault, but what it is made of.
+    nodes.back().is_known = std::all_of(inputs.begin(), inputs.end(),
+                                        [&](ValueId v) { return v < 0 || is_known(v); }) &&
+                            can_be_known(nodes.back());
     for (const ValueId value : operation.outputs) producer[value] = node;
     for (const ValueId value : inputs) {
       if (value >= 0) consumers[value].push_back(node);
