@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include "mil_input.h"
 #include "pyane/base/error.h"
 #include "pyane/base/shape.h"
+#include "pyane/emulator/constant_evaluator.h"
 #include "pyane/emulator/executor.h"
 #include "pyane/emulator/kernels/registry.h"
 #include "pyane/emulator/planner.h"
@@ -29,17 +31,12 @@ using Buffers = std::vector<std::vector<std::byte>>;
 constexpr std::int64_t kMaxElements = std::int64_t{1} << 17;
 constexpr double kMaxWork = 1 << 25;
 
-/// Small enough to evaluate: elements of every value, and the product of each operation's operands.
-bool is_small(const pyane::mil::VerifiedFunction& function) {
-  std::vector<double> counts;
-  double total = 0;
-  for (const pyane::mil::VerifiedValue& value : function.values) {
-    const auto count = pyane::element_count(value.type.dims).value_or(kMaxElements + 1);
-    counts.push_back(static_cast<double>(count));
-    total += static_cast<double>(count);
-  }
-  if (total > static_cast<double>(kMaxElements)) return false;
-  for (const pyane::mil::VerifiedOperation& operation : function.operations) {
+/// Whether each operation's product of operands is small, those of nested blocks included, and none
+/// is a loop.
+bool is_little_work(const std::vector<pyane::mil::VerifiedOperation>& operations,
+                    const std::vector<double>& counts) {
+  for (const pyane::mil::VerifiedOperation& operation : operations) {
+    if (operation.record->name == "while_loop") return false;
     double work = 1;
     for (const pyane::mil::ValueId id : operation.outputs)
       work *= counts[static_cast<std::size_t>(id)];
@@ -50,8 +47,36 @@ bool is_small(const pyane::mil::VerifiedFunction& function) {
       }
     }
     if (work * operands > kMaxWork) return false;
+    for (const pyane::mil::VerifiedBlock& block : operation.blocks) {
+      if (!is_little_work(block.operations, counts)) return false;
+    }
   }
   return true;
+}
+
+std::int64_t count_of(const pyane::mil::Type& type) {
+  std::int64_t count = pyane::element_count(type.dims).value_or(kMaxElements + 1);
+  if (!type.is_tensor() && !type.elements.empty()) {
+    // What a state holds, an element of a list.
+    count = std::max(count, pyane::element_count(type.elements[0].dims).value_or(kMaxElements + 1));
+    if (type.kind == pyane::mil::Type::Kind::kList) {
+      count = std::min(count, kMaxElements + 1) * std::clamp<std::int64_t>(type.length, 1, 1 << 20);
+    }
+  }
+  return count;
+}
+
+/// Small enough to evaluate: elements of every value, and what each operation does with them.
+bool is_small(const pyane::mil::VerifiedFunction& function) {
+  std::vector<double> counts;
+  double total = 0;
+  for (const pyane::mil::VerifiedValue& value : function.values) {
+    const std::int64_t count = count_of(value.type);
+    counts.push_back(static_cast<double>(count));
+    total += static_cast<double>(count);
+  }
+  if (total > static_cast<double>(kMaxElements)) return false;
+  return is_little_work(function.operations, counts);
 }
 
 /// Random numbers without a seed are others in every evaluation.
@@ -114,7 +139,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const pyane::mil::Program program = pyane::mil::parse(input.text, "fuzz.mil");
     const pyane::mil::WeightFiles files = pyane::fuzz::weight_files(program, input.weights);
     for (const pyane::mil::Function& function : program.functions) {
-      const auto verified = pyane::mil::verify(program, function, &files);
+      const auto verified =
+          pyane::mil::verify(program, function, &files, pyane::emulator::evaluate_constant);
       const auto fast =
           std::make_shared<const Plan>(pyane::emulator::plan(verified, {.optimizes = true}));
       if (!is_small(verified)) continue;

@@ -44,7 +44,8 @@ class NestedPlan {
               .operations = block.operations,
               .parameters = block.parameters,
               .states = {},
-              .outputs = {}};
+              .outputs = {},
+              .budget = graph.budget};
     n_parameters_ = block.parameters.size();
     for (const ValueId value : captured_by(graph.function, block)) {
       if (known.count(value) != 0) continue;

@@ -16,6 +16,10 @@ namespace {
 /// Larger tensors are refused at compile time rather than by the allocator.
 constexpr std::int64_t kMaxTensorBytes = std::int64_t{1} << 40;
 
+/// Of one function: what operations of constants give, and what compressed weights become.
+constexpr std::int64_t kMaxFoldedBytes = std::int64_t{1} << 26;
+constexpr std::int64_t kMaxUnpackedBytes = std::int64_t{1} << 36;
+
 std::size_t at(ValueId value) { return static_cast<std::size_t>(value); }
 
 [[noreturn]] void refuse(const mil::VerifiedFunction& function,
@@ -127,7 +131,8 @@ Unit unit_of(const mil::VerifiedFunction& function) {
             .operations = function.operations,
             .parameters = {},
             .states = {},
-            .outputs = function.outputs};
+            .outputs = function.outputs,
+            .budget = std::make_shared<ConstantBudget>()};
   for (const ValueId value : function.parameters) {
     (is_state(function, value) ? unit.states : unit.parameters).push_back(value);
   }
@@ -190,7 +195,8 @@ std::vector<ValueId> states_written_by(const mil::VerifiedBlock& block) {
   return states;
 }
 
-Graph::Graph(const Unit& unit) : function(unit.function), outputs(unit.outputs) {
+Graph::Graph(const Unit& unit)
+    : function(unit.function), outputs(unit.outputs), budget(unit.budget) {
   // Only what the outputs and the states need, found backwards.
   std::unordered_set<ValueId> needed_values(outputs.begin(), outputs.end());
   std::vector<const mil::VerifiedOperation*> needed;
@@ -228,16 +234,28 @@ Graph::Graph(const Unit& unit) : function(unit.function), outputs(unit.outputs) 
   }
 }
 
-bool Graph::can_be_known(const Node& node) const {
+bool Graph::can_be_known(const Node& node) {
   const mil::OpRecord& record = *node.operation->record;
   if (record.is_impure || node.record->is_random || !node.operation->blocks.empty()) return false;
-  // Weights are worth their memory; a `fill` of gigabytes is not.
-  constexpr std::int64_t kMaxBytes = std::int64_t{1} << 26;
-  return record.is_constexpr ||
-         std::all_of(node.outputs.begin(), node.outputs.end(), [&](ValueId value) {
-           const TensorLayout layout = layout_of(value);
-           return layout.count() <= kMaxBytes / static_cast<std::int64_t>(layout.element_bytes());
-         });
+  std::int64_t n_bytes = 0;
+  for (const ValueId value : node.outputs) {
+    const TensorLayout layout = layout_of(value);
+    n_bytes += layout.count() * static_cast<std::int64_t>(layout.element_bytes());
+  }
+  if (record.is_constexpr) {
+    budget->unpacked_bytes += n_bytes;
+    if (budget->unpacked_bytes > kMaxUnpackedBytes) {
+      throw CompileError(std::string(function.source_name) +
+                         ": compressed weights take more than " +
+                         std::to_string(kMaxUnpackedBytes) + " bytes when unpacked");
+    }
+    return true;
+  }
+  // A short text can ask for gigabytes: beyond the limit they are made when evaluating, in memory
+  // that is used again.
+  if (n_bytes > kMaxFoldedBytes - budget->folded_bytes) return false;
+  budget->folded_bytes += n_bytes;
+  return true;
 }
 
 std::string Graph::describe(ValueId value) const {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -15,6 +17,12 @@ namespace pyane::emulator {
 
 using mil::ValueId;
 
+/// What has been made when compiling a function, in bytes.
+struct ConstantBudget {
+  std::int64_t folded_bytes = 0;    ///< Results of operations of constants.
+  std::int64_t unpacked_bytes = 0;  ///< Compressed weights.
+};
+
 /// What is planned together: the body of a function, or a block nested in one of its operations.
 struct Unit {
   const mil::VerifiedFunction& function;
@@ -23,6 +31,7 @@ struct Unit {
                                     ///< outside.
   std::vector<ValueId> states;
   std::vector<ValueId> outputs;  ///< Without repetition.
+  std::shared_ptr<ConstantBudget> budget;
 };
 
 /// The body of a function, its parameters and outputs in the order of their names.
@@ -44,6 +53,7 @@ struct Graph {
 
   const mil::VerifiedFunction& function;
   std::vector<ValueId> outputs;
+  std::shared_ptr<ConstantBudget> budget;
   std::vector<Node> nodes;  ///< In program order.
   std::unordered_map<ValueId, std::size_t> producer;
   std::unordered_map<ValueId, std::vector<std::size_t>> consumers;
@@ -72,7 +82,7 @@ struct Graph {
 
  private:
   /// Whether `node` is evaluated when compiling if its operands are known.
-  bool can_be_known(const Node& node) const;
+  bool can_be_known(const Node& node);
 };
 
 /// The memory of a value that is part of a later value's: an operand of concat or stack that its
