@@ -14,9 +14,9 @@ import llama_golden as golden
 import pyane
 from pyane.errors import CompileBudgetError, ConfigError
 from pyane.llama import PRESETS, Config, Model, Parameters, create_model
-from pyane.llama.classifier import classifier_shape, longest_part
+from pyane.llama.classifier import classifier_shape
 from pyane.llama.kernels import KernelShape
-from pyane.llama.options import choose_options
+from pyane.llama.options import choose_options, for_chip
 
 LAYOUTS = [
     {"weights_as": weights_as, "taps": taps, "pipeline": pipeline}
@@ -174,7 +174,7 @@ def test_classifier_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         whole = model.loss_and_gradients(tokens, targets)
         expected = model.gradients.flat.copy()
     # 37 tokens: 10, 10, 10, 7
-    monkeypatch.setattr("pyane.llama.training_pass.longest_part", lambda _: 11)
+    monkeypatch.setattr("pyane.llama.classifier._most_rows", lambda _: 11)
     with make_model(case, cls="ane") as model:
         assert model.kernels_per_step == 9 * 3 + 2 * 4
         assert model.loss_and_gradients(tokens, targets) == whole  # the same dot products
@@ -183,14 +183,23 @@ def test_classifier_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         assert error < 2 * 2.0**-11 * np.sqrt(4 + 20 * 3)
 
 
-def test_parts_of_the_classifier_suit_the_chip() -> None:
-    shape = KernelShape(PRESETS["stories110m"], 1, 256)
-    for chip, rows, n_parts in (("m1", 16000, 2), ("m4", 32000, 1), (None, 32000, 1)):
-        found, definitions = classifier_shape(shape, longest_part(chip))
-        assert (found.classifier_rows, definitions.n_layers) == (rows, n_parts)
-    shape = KernelShape(PRESETS["qwen3-0.6b"], 1, 256)
-    found, definitions = classifier_shape(shape, longest_part("m4"))
-    assert (found.classifier_rows, definitions.n_layers) == (30388, 5)  # 5 * 30388 >= 151936
+@pytest.mark.parametrize(
+    ("preset", "chip", "rows", "n_parts"),
+    [
+        ("stories110m", None, 32000, 1),
+        ("stories110m", "m1", 16000, 2),
+        ("stories110m", "m4", 32000, 1),
+        # Packed beside its gradient, a part may only be half as wide.
+        ("stories110m", "m3", 8000, 4),
+        ("qwen3-0.6b", "m4", 30388, 5),  # 5 * 30388 >= 151936; a sum may have 32768 terms
+    ],
+)
+def test_parts_of_the_classifier_suit_the_chip(
+    preset: str, chip: str | None, rows: int, n_parts: int
+) -> None:
+    shape = KernelShape(PRESETS[preset], 1, 256)
+    found, definitions = classifier_shape(shape, for_chip(chip), chip)
+    assert (found.classifier_rows, definitions.n_layers) == (rows, n_parts)
 
 
 def test_kernels_of_the_report() -> None:
@@ -349,3 +358,16 @@ def test_layout_suits_the_chip(chip: str | None, weights_as: str, taps: str) -> 
     assert (given.weights_as, given.taps) == ("packed", taps)
     with pytest.raises(ConfigError, match="no pipeline option 'weight_as'"):
         choose_options(ChipDevice(chip), weight_as="packed")  # type: ignore[arg-type]
+
+
+def test_a_model_too_wide_to_be_packed_is_not() -> None:
+    config = Config(
+        dim=8, hidden_dim=9000, n_layers=1, n_heads=2, n_kv_heads=2, vocab_size=5, seq_len=4
+    )
+    parameters = Parameters(config)
+    # W1 and W3 side by side are 18000 columns: M3 bears 16384, M4 65536.
+    for chip, expected in (("m3", "inputs"), ("m4", "packed")):
+        device: Any = ChipDevice(chip)
+        assert create_model(config, parameters, device=device).options.weights_as == expected
+        asked = create_model(config, parameters, device=device, weights_as="packed")
+        assert asked.options.weights_as == "packed"  # told so: the device may say no

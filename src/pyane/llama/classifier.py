@@ -7,34 +7,37 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import chips
 from .._core.base import float_to_half
-from .layer_kernels import Definitions
+from .layer_kernels import Definitions, fits
+from .options import chip_limit
 
 if TYPE_CHECKING:
     from .kernels import KernelShape
     from .layer_kernels import LayerKernels
+    from .options import PipelineOptions
     from .parameters import Float32Array
     from .step import Step
     from .tensors import Tensor
     from .timings import Timings
 
 
-def longest_part(chip: str | None) -> int:
-    """Most rows of the classifier in one program: an axis of the logits, and what dx sums over.
+def classifier_shape(
+    shape: KernelShape, options: PipelineOptions, chip: str | None
+) -> tuple[KernelShape, Definitions]:
+    """Rows of the classifier per program, and its programs: as few as a chip's limits allow."""
+    n_parts = -(-shape.config.vocab_size // _most_rows(chip))
+    while True:
+        rows = -(-shape.config.vocab_size // n_parts)
+        part = replace(shape, classifier_rows=rows)
+        definitions = Definitions.of_classifier(n_parts)
+        if rows == 1 or fits(part, definitions, options, chip):
+            return part, definitions
+        n_parts += 1
 
-    Of the most capable chip when none is named.
-    """
-    found = chips.all_chips() if chip is None else [chips.find(chip)]
-    names = ("max_width", "max_channels", "max_matmul_inner")
-    return max(min(int(c.limits[name].value or 0) for name in names) for c in found)
 
-
-def classifier_shape(shape: KernelShape, longest: int) -> tuple[KernelShape, Definitions]:
-    """Rows of the classifier per program, and its programs, with at most `longest` rows."""
-    n_parts = -(-shape.config.vocab_size // longest)
-    rows = -(-shape.config.vocab_size // n_parts)
-    return replace(shape, classifier_rows=rows), Definitions.of_classifier(n_parts)
+def _most_rows(chip: str | None) -> int:
+    """What an axis of the logits may have, and a product sum over."""
+    return min(chip_limit(chip, name) for name in ("max_width", "max_channels", "max_matmul_inner"))
 
 
 class DeviceClassifier:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import device as default_device
+from .kernels import KernelShape
+from .layer_kernels import Definitions, fits
 from .model import Model
-from .options import choose_options
+from .options import chip_of, choose_options
 
 if TYPE_CHECKING:
     from .. import Device
@@ -62,4 +65,9 @@ def create_model(
         cls=cls,
         rmsnorm_backward=rmsnorm_backward,
     )
+    if weights_as is None and taps is None and options.weights_as == "packed":
+        shape = KernelShape(config, max(batch, 1), seq_len or config.seq_len)
+        definitions = Definitions.of_layers(config, options)
+        if not fits(shape, definitions, options, chip_of(device)):  # a large model
+            options = replace(options, weights_as="inputs", taps="outputs")
     return Model(config, parameters, device, batch=batch, seq_len=seq_len, options=options)

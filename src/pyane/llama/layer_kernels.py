@@ -16,6 +16,7 @@ from .kernels import (
     static_forward_kernels,
 )
 from .kernels.interface import PACKED_OUTPUT
+from .options import chip_limit
 from .step import Copy
 from .tensors import surfaces
 
@@ -164,6 +165,18 @@ def interfaces(
         )
         for kernel in definitions.forward + definitions.backward
     ]
+
+
+def fits(
+    shape: KernelShape, definitions: Definitions, options: PipelineOptions, chip: str | None
+) -> bool:
+    """Whether what is packed is no wider, and has no more channels, than a chip bears."""
+    width, channels = (chip_limit(chip, name) for name in ("max_width", "max_channels"))
+    return all(
+        packing is None or (packing.dims[1] <= channels and packing.dims[3] <= width)
+        for interface in interfaces(shape, definitions, options)
+        for packing in (interface.inputs, interface.outputs)
+    )
 
 
 def surface_shapes(

@@ -84,6 +84,12 @@ def chip_of(device: Device) -> str | None:
     return None if chip is None else str(chip)
 
 
+def chip_limit(chip: str | None, name: str) -> int:
+    """A limit of a chip, or of the most capable one when none is named."""
+    found = chips.all_chips() if chip is None else [chips.find(chip)]
+    return max(int(c.limits[name].value or 0) for c in found)
+
+
 def for_chip(name: str | None) -> PipelineOptions:
     """Layouts that are known to work on a chip; for None those that cost least.
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .backward import BackwardPass
-from .classifier import DeviceClassifier, classifier_shape, longest_part
+from .classifier import DeviceClassifier, classifier_shape
 from .dynamic_pipeline import DynamicKernels
 from .forward import ForwardPass
 from .inference import inference_shapes
@@ -55,7 +55,7 @@ class TrainingPass:
         self._pool = TensorPool(shapes)
         self._classifier_kernels: LayerKernels | None = None
         if options.cls == "ane":
-            shape, of_classifier = classifier_shape(self._shape, longest_part(chip_of(device)))
+            shape, of_classifier = classifier_shape(self._shape, options, chip_of(device))
             # A pool of its own: logits are larger than everything else.
             pool = TensorPool(surface_shapes(shape, of_classifier, options))
             self._classifier_kernels = _kernels(device, shape, of_classifier, options, pool)
