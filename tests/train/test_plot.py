@@ -87,6 +87,8 @@ def test_what_cannot_be_plotted(tmp_path: Path) -> None:
         read_curves(tmp_path / "none")
     with pytest.raises(CheckpointError, match=r"metrics\.jsonl: metrics cannot be read"):
         read_curves(tmp_path)
+    (run / "timing.jsonl").write_text('{"a": 1}\n[]\n{"step": "x", "train_ms": "y"}\n')
+    assert len(read_curves(run, "minutes").training) == 0
     (run / "timing.jsonl").unlink()
     (run / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
     with pytest.raises(CheckpointError, match="holds no losses by minutes"):

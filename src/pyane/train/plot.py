@@ -103,20 +103,21 @@ def read_curves(run: Path, x: str = "step") -> Curves:
         CheckpointError: There are no metrics, or they cannot be read.
     """
     metrics = run / "metrics.jsonl" if run.is_dir() else run
+    minutes: dict[int, float] = {0: 0.0}
     try:
         records = read_jsonl(metrics)
+        if x == "minutes":
+            minutes |= _minutes(metrics.with_name("timing.jsonl"))
     except (OSError, UnicodeDecodeError) as e:
         reason = getattr(e, "strerror", None) or e
         msg = f"{metrics}: metrics cannot be read ({reason}); give a run folder of pyane train"
         raise CheckpointError(msg) from e
-    minutes: dict[int, float] = {0: 0.0}
-    if x == "minutes":
-        minutes |= _minutes(metrics.with_name("timing.jsonl"))
     training: list[tuple[float, float]] = []
     held_out: list[tuple[float, float]] = []
     for record in records:
-        step = record.get("step")
-        at = minutes.get(step) if x == "minutes" else record.get(x)  # type: ignore[arg-type]
+        at = record.get("step" if x == "minutes" else x)
+        if x == "minutes":
+            at = minutes.get(at) if isinstance(at, int) else None
         if not isinstance(at, int | float):
             continue
         for key, curve in (("loss", training), ("held_out_loss", held_out)):
@@ -138,8 +139,11 @@ def _minutes(timing: Path) -> dict[int, float]:
     result: dict[int, float] = {}
     total = 0.0
     for record in read_jsonl(timing):
-        total += sum(record.get(f"{part}_ms") or 0.0 for part in PARTS)
-        result[record["step"]] = total / 60e3
+        times = (record.get(f"{part}_ms") for part in PARTS)
+        total += sum(t for t in times if isinstance(t, int | float))
+        step = record.get("step")
+        if isinstance(step, int):
+            result[step] = total / 60e3
     return result
 
 
