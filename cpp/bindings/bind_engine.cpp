@@ -11,8 +11,6 @@
 #include "bindings.h"
 #include "pyane/ane/ane_device.h"
 #include "pyane/base/error.h"
-#include "pyane/emulator/emulator_device.h"
-#include "pyane/emulator/kernels/registry.h"
 #include "pyane/engine/device.h"
 #include "pyane/mil/parser.h"
 #include "pyane/surface/surface.h"
@@ -321,14 +319,6 @@ void bind_engine(py::module_& m) {
       py::arg("requests"), "Evaluates the requests in order without returning to Python.");
   engine.def("signature", &signature, py::arg("text"), py::arg("function"),
              "Names of a function's parameters and results as declared.");
-  engine.def("create_emulator", &pyane::emulator::create_device, "A new emulator.");
+  bind_emulator(engine);
   bind_ane(engine);
-  engine.def(
-      "emulated_ops",
-      [] {
-        std::vector<std::string> names;
-        for (const auto* kernel : pyane::emulator::all_kernels()) names.emplace_back(kernel->op);
-        return names;
-      },
-      "Names of the operations that the emulator evaluates.");
 }

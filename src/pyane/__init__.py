@@ -6,6 +6,7 @@ from ._core import __version__
 from ._core.base import num_threads, set_num_threads
 from .check import Diagnostic, check
 from .device import Device, Kernel, Request, TensorSpec, device, evaluate
+from .emulation import HardwareNumerics
 from .errors import (
     AneError,
     AneUnavailableError,
@@ -41,6 +42,7 @@ __all__ = [
     "DivergenceError",
     "Error",
     "EvaluateError",
+    "HardwareNumerics",
     "Kernel",
     "MilSyntaxError",
     "MilVerifyError",

@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
+from . import strictness
 from ._core import engine as _engine
-from .errors import AneUnavailableError, BlobError, BlobWarning, ConfigError, ShapeError
+from .emulation import Emulation, HardwareNumerics, parse_device_name
+from .errors import (
+    AneUnavailableError,
+    BlobError,
+    BlobWarning,
+    ConfigError,
+    EvaluateError,
+    ShapeError,
+)
 from .model import Model, as_model, is_path, load
 from .surface import Surface
 
@@ -61,14 +70,24 @@ class Request:
     once; a second evaluation of the same request waits for the first.
     """
 
-    __slots__ = ("_native", "evaluate", "states")
+    __slots__ = ("_native", "_refusal", "evaluate", "states")
 
-    def __init__(self, native: Any, states: Mapping[str, Surface] | None = None) -> None:
+    def __init__(
+        self,
+        native: Any,
+        states: Mapping[str, Surface] | None = None,
+        refusal: EvaluateError | None = None,
+    ) -> None:
         self._native = native
+        self._refusal = refusal  # A strict emulator's.
         #: Memory of the kernel's states by name. Evaluations change it.
         self.states: Mapping[str, Surface] = MappingProxyType(dict(states or {}))
         #: Runs the kernel once, without the GIL. Raises EvaluateError.
-        self.evaluate = native.evaluate
+        self.evaluate = native.evaluate if refusal is None else self._refuse
+
+    def _refuse(self) -> None:
+        assert self._refusal is not None
+        raise self._refusal
 
     @property
     def device_time_ns(self) -> int | None:
@@ -86,7 +105,16 @@ def evaluate(requests: Iterable[Request]) -> None:
     Raises:
         EvaluateError: Of the first request that fails; those after it are not evaluated.
     """
-    _engine.evaluate([request._native for request in requests])
+    natives = []
+    refusal = None
+    for request in requests:
+        refusal = request._refusal
+        if refusal is not None:
+            break
+        natives.append(request._native)
+    _engine.evaluate(natives)
+    if refusal is not None:
+        raise refusal
 
 
 def _names(names: Iterable[str]) -> str:
@@ -122,6 +150,7 @@ class Kernel:
         self._input_specs = _specs(native.inputs)
         self._output_specs = _specs(native.outputs)
         self._state_specs = _specs(native.states)
+        self._findings: list[Any] = []  # Because of which a strict emulator does not evaluate.
         self._declared: tuple[list[str], list[str]] | None = None
         self._request: Request | None = None
         self._own_lock = threading.RLock()  # Of the kernel's own surfaces.
@@ -351,7 +380,23 @@ class Kernel:
             [outputs[name]._native for name in self._output_specs],
             [states[name]._native for name in self._state_specs],
         )
-        return Request(native, states)
+        return Request(native, states, self._refusal_of(inputs, outputs))
+
+    def _refusal_of(
+        self, inputs: Mapping[str, Surface], outputs: Mapping[str, Surface]
+    ) -> EvaluateError | None:
+        emulation = self._device.emulation
+        if emulation is None or not emulation.strict:
+            return None
+        if self._findings:
+            return strictness.refuse_evaluation(emulation.chip, self._findings)
+        sizes = [
+            {name: surfaces[name].n_bytes for name in specs}
+            for surfaces, specs in ((inputs, self._input_specs), (outputs, self._output_specs))
+        ]
+        problem = strictness.surface_problem(emulation.chip, *sizes)
+        status = strictness.PROGRAM_INFERENCE_ERROR
+        return EvaluateError(problem, status) if problem else None
 
     def unload(self) -> None:
         """Free what the device holds. Surfaces and arrays stay; evaluating raises EvaluateError."""
@@ -401,10 +446,12 @@ class Budget:
 class Device:
     """Where programs are compiled: the Apple Neural Engine, or its emulator. See `device`."""
 
-    __slots__ = ("_native",)
+    __slots__ = ("_native", "emulation")
 
-    def __init__(self, native: Any) -> None:
+    def __init__(self, native: Any, emulation: Emulation | None = None) -> None:
         self._native = native
+        #: What the emulator imitates; None on the engine.
+        self.emulation = emulation
 
     @property
     def name(self) -> str:
@@ -414,8 +461,8 @@ class Device:
     def budget(self) -> Budget | None:
         """What this process has used, and may use, of the device.
 
-        None for the emulator, which compiles without end, unless the environment variable
-        PYANE_COMPILE_BUDGET names a number.
+        None for the emulator, which compiles without end, unless it is strict (then as often as
+        its chip) or the environment variable PYANE_COMPILE_BUDGET names a number.
 
         Raises:
             Error: That variable is no positive number.
@@ -475,6 +522,7 @@ class Device:
             function = function or program.chosen_function
             program.check_shapes(function)
         text = str(program)
+        findings = self._refusals(text, files, function, name)
         try:
             native, messages = self._native.compile(text, files, function, name)
         except BlobError as e:
@@ -486,22 +534,56 @@ class Device:
         if len(messages) > MAX_WARNINGS:
             more = f"{len(messages) - MAX_WARNINGS} more such warnings: see Kernel.warnings"
             warnings.warn(more, BlobWarning, stacklevel=2)
-        return Kernel(native, self, text, function, messages)
+        kernel = Kernel(native, self, text, function, messages)
+        kernel._findings = findings
+        return kernel
+
+    def _refusals(
+        self, text: str, weights: Mapping[str, Any], function: str, source_name: str
+    ) -> list[Any]:
+        if self.emulation is None or not self.emulation.strict:
+            return []
+        return strictness.refusals_at_evaluate(
+            self.emulation.chip, text, weights, function, source_name
+        )
+
+    def __str__(self) -> str:
+        """The name, and what the emulator imitates: "emulator (m1, numerics=hardware)"."""
+        return f"{self.name} ({self.emulation})" if str(self.emulation or "") else self.name
 
     def __repr__(self) -> str:
-        return f"Device('{self.name}')"
+        return f"Device('{self}')"
 
 
-_emulator: list[Device] = []
+_emulators: dict[Emulation, Device] = {}
 _ane: dict[tuple[int | None, bool], Device] = {}
 
 
-def device(name: str | None = None, *, qos: int | None = None, perf_stats: bool = False) -> Device:
+def device(
+    name: str | None = None,
+    *,
+    chip: str | None = None,
+    numerics: str | HardwareNumerics | None = None,
+    strict: bool = False,
+    faithful: bool = False,
+    qos: int | None = None,
+    perf_stats: bool = False,
+) -> Device:
     """The device to compile for.
 
     Args:
-        name: "ane" or "emulator". None takes the environment variable PYANE_DEVICE; if that is not
-            set, the Apple Neural Engine where one can be reached, else the emulator.
+        name: "ane" or "emulator", the latter also with what it should imitate, as in
+            "emulator:m1:hardware:strict". None takes the environment variable PYANE_DEVICE; if that
+            is not set, the Apple Neural Engine where one can be reached, else the emulator.
+        chip: What the emulator imitates, e.g. "m1" or "M4 Max" (`pyane.chips`). Says nothing by
+            itself: it is what `numerics`, `strict` and `faithful` refer to. None takes PYANE_CHIP,
+            or "m1" where a chip is needed.
+        numerics: The emulator's arithmetic. "ieee": fp16 storage, fp32 accumulation, one rounding
+            per operation. "hardware": the chip's own, as far as it is known (docs/numerics.md);
+            slow. A `HardwareNumerics` changes single choices of it. None takes PYANE_NUMERICS, or
+            "ieee".
+        strict: The emulator refuses what the chip refuses.
+        faithful: The emulator reproduces the chip's silent errors, as far as they can be defined.
         qos: Quality of service of every call to the engine, from 0 to 63; None: 21, as other
             programs use. The emulator takes no notice.
         perf_stats: Ask the engine for its own times (`Request.device_time_ns`). The emulator takes
@@ -510,27 +592,38 @@ def device(name: str | None = None, *, qos: int | None = None, perf_stats: bool 
     Raises:
         AneUnavailableError: "ane" was asked for and there is none; says why. Never falls back.
         ShapeError: `qos` is out of range.
-        ConfigError: No such device.
+        ConfigError: No such device, chip or arithmetic; or the engine itself was asked to imitate.
     """
     source = "device"
     if name is None and os.environ.get("PYANE_DEVICE"):
         name, source = os.environ["PYANE_DEVICE"], "PYANE_DEVICE"
+    options: dict[str, Any] = {"chip": chip, "numerics": numerics}
+    options |= {"strict": strict, "faithful": faithful}
+    given = [key for key, value in options.items() if value]
     if name is None:
-        name = "emulator" if _engine.ane_unavailable_reason() else "ane"
+        wants_ane = not given and not _engine.ane_unavailable_reason()
+        name = "ane" if wants_ane else "emulator"
+    else:
+        name, in_name = parse_device_name(name)
+        given += list(in_name)
+        options |= {key: options[key] or value for key, value in in_name.items()}
     if name not in DEVICE_NAMES:
         msg = f"{source}: must be one of {_names(DEVICE_NAMES)}, got '{name}'"
         raise ConfigError(msg)
-    if name == "ane":
-        reason = _engine.ane_unavailable_reason()
-        if reason:
-            raise AneUnavailableError(reason)
-    # One of each per process: kernels of one emulator share the memory for intermediate tensors.
-    if name == "ane":
-        key = (qos, perf_stats)
-        if key not in _ane:
-            options = {} if qos is None else {"qos": qos}
-            _ane[key] = Device(_engine.create_ane(perf_stats=perf_stats, **options))
-        return _ane[key]
-    if not _emulator:
-        _emulator.append(Device(_engine.create_emulator()))
-    return _emulator[0]
+    if name == "emulator":
+        # One of each per process: kernels of one emulator share the memory for intermediate tensors.
+        emulation = Emulation.resolve(**options)
+        if emulation not in _emulators:
+            _emulators[emulation] = Device(emulation.create(), emulation)
+        return _emulators[emulation]
+    if given:
+        msg = f"{source}: {given[0]} is for the emulator; the engine is what it is"
+        raise ConfigError(msg)
+    reason = _engine.ane_unavailable_reason()
+    if reason:
+        raise AneUnavailableError(reason)
+    key = (qos, perf_stats)
+    if key not in _ane:
+        quality = {} if qos is None else {"qos": qos}
+        _ane[key] = Device(_engine.create_ane(perf_stats=perf_stats, **quality))
+    return _ane[key]

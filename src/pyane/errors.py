@@ -5,6 +5,13 @@ Every text names the place, the rule, the value and, where there is one, the way
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._core.chip import Diagnostic
+
 
 class Error(Exception):
     """Base of every failure pyane reports on purpose."""
@@ -89,7 +96,15 @@ class DivergenceError(Error, ArithmeticError):
 
 
 class CompileError(Error, RuntimeError):
-    """The device refused to compile or load a program."""
+    """The device refused to compile or load a program.
+
+    Attributes:
+        diagnostics: What a strict emulator found (`pyane.check`); empty otherwise.
+    """
+
+    def __init__(self, message: str, diagnostics: Sequence[Diagnostic] = ()) -> None:
+        super().__init__(message)
+        self.diagnostics = tuple(diagnostics)
 
 
 class CompileBudgetError(CompileError):
@@ -101,11 +116,15 @@ class EvaluateError(Error, RuntimeError):
 
     Attributes:
         status: The engine's code (0x1d, ...); 0 when it gave none.
+        diagnostics: What a strict emulator found (`pyane.check`); empty otherwise.
     """
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    def __init__(
+        self, message: str, status: int = 0, diagnostics: Sequence[Diagnostic] = ()
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.diagnostics = tuple(diagnostics)
 
 
 class AneUnavailableError(Error, RuntimeError):

@@ -32,11 +32,10 @@ std::vector<std::shared_ptr<const mil::Constant>> evaluate_constant(
   for (const mil::Type& type : results) {
     only.outputs.push_back(static_cast<mil::ValueId>(function.values.size()));
     // Named so that outputs keep their order, which is that of their names.
-    function.values.push_back(
-        {.name = std::string(1, 'a') + std::to_string(1'000'000 + only.outputs.size()),
-         .type = type,
-         .constant = nullptr,
-         .producer = 0});
+    function.values.push_back({.name = std::to_string(1'000'000 + only.outputs.size()),
+                               .type = type,
+                               .constant = nullptr,
+                               .producer = 0});
   }
   function.outputs = only.outputs;
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <mutex>
 #include <optional>
@@ -16,6 +17,8 @@
 #include "pyane/base/error.h"
 #include "pyane/emulator/constant_evaluator.h"
 #include "pyane/emulator/executor.h"
+#include "pyane/emulator/hardware/silent_errors.h"
+#include "pyane/emulator/hardware/values.h"
 #include "pyane/emulator/planner.h"
 #include "pyane/engine/binding.h"
 #include "pyane/mil/parser.h"
@@ -29,6 +32,18 @@ const std::string kName = "emulator";
 // rehearsals.
 constexpr const char* kBudgetVariable = "PYANE_COMPILE_BUDGET";
 
+/// The engine's code for an evaluation that failed (Orion; ANE field guide).
+constexpr std::int64_t kInferenceError = 0x1D;
+
+/// What a chip does besides computing.
+struct Behaviour {
+  bool emits_no_nan = false;  ///< Also where an input is only moved to an output.
+  /// Zeros come out unless inputs ascend and outputs descend in size.
+  bool wants_ordered_surfaces = false;
+  bool poisons = false;  ///< Once it has been evaluated, every evaluation fails.
+  std::shared_ptr<std::atomic<bool>> is_poisoned;
+};
+
 class EmulatorRequest;
 
 /// What a kernel and its requests share.
@@ -37,6 +52,7 @@ struct Loaded {
       : function(std::move(name)), arenas(std::move(pool)) {}
   const std::string function;
   const std::shared_ptr<ArenaPool> arenas;
+  Behaviour behaviour;
   std::mutex mutex;                                      ///< Of what follows.
   std::shared_ptr<const Plan> plan;                      ///< nullptr once unloaded.
   std::vector<std::weak_ptr<EmulatorRequest>> requests;  ///< Each has the plan, too.
@@ -57,13 +73,14 @@ class EmulatorRequest final : public Request {
         inputs_(std::move(inputs)),
         outputs_(std::move(outputs)),
         states_(std::move(states)) {
+    output_specs_ = plan->outputs;
     if (states_.empty()) {
       for (const TensorSpec& spec : plan->states) states_.push_back(create_surface(spec.n_bytes));
     }
     std::vector<std::byte*> kept;
     for (const auto& surface : states_) kept.push_back(surface->data());
     std::vector<std::byte*> from;
-    std::vector<std::byte*> to;
+    std::vector<std::byte*>& to = output_data_;
     for (const auto& surface : inputs_) from.push_back(surface->data());
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
       // An output in an input's memory is written at the very end, when nothing reads it any more.
@@ -77,8 +94,7 @@ class EmulatorRequest final : public Request {
         to.push_back(outputs_[i]->data());
       }
     }
-    execution_ = std::make_unique<Execution>(std::move(plan), std::move(from), std::move(to),
-                                             std::move(kept));
+    execution_ = std::make_unique<Execution>(std::move(plan), std::move(from), to, std::move(kept));
   }
 
   std::vector<std::shared_ptr<Surface>> states() const override { return states_; }
@@ -86,8 +102,18 @@ class EmulatorRequest final : public Request {
   void evaluate() override {
     const std::lock_guard lock(mutex_);
     if (execution_ == nullptr) throw_unloaded(*loaded_);
+    const Behaviour& behaviour = loaded_->behaviour;
+    if (behaviour.is_poisoned != nullptr && behaviour.is_poisoned->load()) {
+      throw EvaluateError(
+          "evaluate: status 0x1d: a program with tile has been evaluated before, "
+          "after which nothing can be on this chip until the process ends",
+          kInferenceError);
+    }
     const ArenaPool::Lease arena(*loaded_->arenas, arena_bytes_);
     execution_->run(arena.data());
+    if (behaviour.emits_no_nan) replace_nans();
+    if (behaviour.wants_ordered_surfaces && !has_ordered_surfaces()) clear_outputs();
+    if (behaviour.poisons) behaviour.is_poisoned->store(true);
     for (const Staged& staged : staged_) {
       std::memcpy(outputs_[staged.output]->data(), staged.bytes.data(), staged.bytes.size());
     }
@@ -105,8 +131,28 @@ class EmulatorRequest final : public Request {
     std::vector<std::byte> bytes;
   };
 
+  void replace_nans() const {
+    for (std::size_t i = 0; i < output_specs_.size(); ++i) {
+      hardware::replace_nans(output_specs_[i].dtype, output_data_[i], output_specs_[i].n_bytes);
+    }
+  }
+
+  bool has_ordered_surfaces() const {
+    const auto size = [](const std::shared_ptr<Surface>& surface) { return surface->n_bytes(); };
+    return std::ranges::is_sorted(inputs_, std::less<>(), size) &&
+           std::ranges::is_sorted(outputs_, std::greater<>(), size);
+  }
+
+  void clear_outputs() const {
+    for (std::size_t i = 0; i < output_specs_.size(); ++i) {
+      std::memset(output_data_[i], 0, output_specs_[i].n_bytes);
+    }
+  }
+
   std::shared_ptr<Loaded> loaded_;
   std::size_t arena_bytes_;
+  std::vector<TensorSpec> output_specs_;
+  std::vector<std::byte*> output_data_;
   std::vector<std::shared_ptr<Surface>> inputs_;
   std::vector<std::shared_ptr<Surface>> outputs_;
   std::vector<std::shared_ptr<Surface>> states_;
@@ -177,10 +223,20 @@ class EmulatorKernel final : public Kernel {
 
 class EmulatorDevice final : public Device {
  public:
+  explicit EmulatorDevice(EmulatorOptions options) : options_(std::move(options)) {
+    if (options_.numerics || !options_.is_faithful || options_.chip == nullptr) return;
+    // What slices do to large values needs no other arithmetic.
+    options_.numerics = hardware::numerics_of(*options_.chip);
+    options_.numerics->is_ieee = true;
+  }
+
   const std::string& name() const override { return kName; }
 
   std::optional<Budget> budget() const override {
-    const auto limit = positive_from_environment(kBudgetVariable);
+    auto limit = positive_from_environment(kBudgetVariable);
+    if (!limit && options_.is_strict && options_.chip != nullptr) {
+      limit = options_.chip->limits.max_compiles.value;
+    }
     if (!limit) return std::nullopt;
     constexpr auto kNoLimit = std::numeric_limits<std::int64_t>::max();
     return Budget{
@@ -191,18 +247,35 @@ class EmulatorDevice final : public Device {
     count_compile(model.source_name);
     const mil::Program program = mil::parse(model.text, model.source_name);
     const mil::Function& function = choose_function(program, options.function);
-    const mil::VerifiedFunction verified =
+    mil::VerifiedFunction verified =
         mil::verify(program, function, &model.weights, evaluate_constant, options.warn);
+    if (options_.is_faithful && options_.chip != nullptr) {
+      verified = hardware::with_silent_errors(std::move(verified), *options_.chip);
+    }
     const char* plain = std::getenv("PYANE_EMULATOR_PLAIN");
     const bool is_plain =
         plain != nullptr && std::strcmp(plain, "") != 0 && std::strcmp(plain, "0") != 0;
     auto loaded = std::make_shared<Loaded>(function.name, arenas_);
-    loaded->plan = std::make_shared<const Plan>(plan(verified, {.optimizes = !is_plain}));
+    loaded->plan = std::make_shared<const Plan>(plan(
+        verified,
+        {.optimizes = !is_plain, .hardware = options_.numerics ? &*options_.numerics : nullptr}));
+    loaded->behaviour = behaviour_of(verified);
     arenas_->reserve(loaded->plan->arena_bytes);
     return std::make_shared<EmulatorKernel>(std::move(loaded));
   }
 
  private:
+  Behaviour behaviour_of(const mil::VerifiedFunction& function) const {
+    Behaviour behaviour;
+    behaviour.emits_no_nan = options_.numerics && !options_.numerics->is_ieee;
+    if (options_.is_faithful && options_.chip != nullptr) {
+      behaviour.wants_ordered_surfaces = options_.chip->quirks.wants_ordered_surfaces.value;
+      behaviour.poisons = hardware::poisons(function, *options_.chip);
+      behaviour.is_poisoned = is_poisoned_;
+    }
+    return behaviour;
+  }
+
   /// As the engine's framework: failed compilations count.
   void count_compile(const std::string& source_name) {
     const auto budget = this->budget();
@@ -215,11 +288,15 @@ class EmulatorDevice final : public Device {
   }
 
   std::atomic<std::int64_t> n_compiles_ = 0;
+  EmulatorOptions options_;
+  std::shared_ptr<std::atomic<bool>> is_poisoned_ = std::make_shared<std::atomic<bool>>(false);
   std::shared_ptr<ArenaPool> arenas_ = std::make_shared<ArenaPool>();
 };
 
 }  // namespace
 
-std::shared_ptr<Device> create_device() { return std::make_shared<EmulatorDevice>(); }
+std::shared_ptr<Device> create_device(const EmulatorOptions& options) {
+  return std::make_shared<EmulatorDevice>(options);
+}
 
 }  // namespace pyane::emulator

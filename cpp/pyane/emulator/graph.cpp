@@ -195,7 +195,7 @@ std::vector<ValueId> states_written_by(const mil::VerifiedBlock& block) {
   return states;
 }
 
-Graph::Graph(const Unit& unit)
+Graph::Graph(const Unit& unit, FindKernel find)
     : function(unit.function), outputs(unit.outputs), budget(unit.budget) {
   // Only what the outputs and the states need, found backwards.
   std::unordered_set<ValueId> needed_values(outputs.begin(), outputs.end());
@@ -219,7 +219,7 @@ Graph::Graph(const Unit& unit)
     require_known_results(function, operation);
     const std::size_t node = nodes.size();
     nodes.push_back({.operation = &operation,
-                     .record = find_kernel(operation.record->name),
+                     .record = find(operation.record->name),
                      .inputs = operands_of(function, operation),
                      .outputs = operation.outputs});
     const std::vector<ValueId>& inputs = nodes.back().inputs;

@@ -49,7 +49,8 @@ std::vector<ValueId> states_written_by(const mil::VerifiedBlock& block);
 /// kernels, and who makes and reads each value. Refers to the function, which must outlive it.
 struct Graph {
   /// @throws UnsupportedOpError  for the first operation without a kernel.
-  explicit Graph(const Unit& unit);
+  /// @param find  Where to look kernels up; must know the same operations as find_kernel.
+  explicit Graph(const Unit& unit, FindKernel find = &find_kernel);
 
   const mil::VerifiedFunction& function;
   std::vector<ValueId> outputs;

@@ -8,6 +8,7 @@
 #include "pyane/base/error.h"
 #include "pyane/emulator/control_flow.h"
 #include "pyane/emulator/graph.h"
+#include "pyane/emulator/hardware/kernels.h"
 #include "pyane/emulator/iteration.h"
 #include "pyane/emulator/kernels/copy.h"
 #include "pyane/emulator/kernels/fused.h"
@@ -25,7 +26,7 @@ class Planner {
       : unit_(unit),
         options_(options),
         known_(known),
-        graph_(unit),
+        graph_(unit, hardware::kernels_for(options.hardware)),
         places_(graph_, memory_, options.optimizes),
         is_emitted_(graph_.nodes.size(), false) {}
 
@@ -175,7 +176,12 @@ class Planner {
       for (const auto& input : inputs) {
         views.push_back(input ? memory_.view_of(*input) : absent_tensor());
       }
-      return node.record->prepare({.op = op, .inputs = views, .outputs = outputs});
+      return node.record->prepare({.op = op,
+                                   .inputs = views,
+                                   .outputs = outputs,
+                                   .hardware = options_.hardware,
+                                   .function = &graph_.function,
+                                   .node_inputs = node.inputs});
     });
   }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "pyane/emulator/hardware/numerics.h"
 #include "pyane/emulator/plan.h"
 #include "pyane/mil/verifier.h"
 
@@ -9,6 +10,8 @@ struct PlanOptions {
   /// false: every operation is a step of its own that reads and writes contiguous tensors. Same
   /// bits, slower; for tests, and to find out where a fault is (PYANE_EMULATOR_PLAIN=1).
   bool optimizes = true;
+  /// Compute as an engine does (hardware/numerics.h), slowly; nullptr: IEEE arithmetic.
+  const hardware::Numerics* hardware = nullptr;
 };
 
 /// Compiles a verified function.

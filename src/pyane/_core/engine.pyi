@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import typing
-__all__: list[str] = ['Device', 'Kernel', 'Request', 'Surface', 'TensorSpec', 'ane_budget', 'ane_device_info', 'ane_unavailable_reason', 'create_ane', 'create_emulator', 'create_surface', 'emulated_ops', 'evaluate', 'open_surface', 'signature', 'surface_kind', 'wrap_surface']
+__all__: list[str] = ['Device', 'Kernel', 'Numerics', 'Request', 'Surface', 'TensorSpec', 'activation_knots', 'ane_budget', 'ane_device_info', 'ane_unavailable_reason', 'create_ane', 'create_emulator', 'create_surface', 'emulated_ops', 'evaluate', 'open_surface', 'signature', 'surface_kind', 'wrap_surface']
 class Surface:
     """
     Memory shared with a device. Use pyane.Surface.
@@ -133,6 +133,49 @@ class Device:
     @property
     def name(self) -> str:
         ...
+class Numerics:
+    """
+    A chip's arithmetic. Use pyane.HardwareNumerics.
+    """
+    flushes_mac_denormals: bool
+    reduces_by_lanes: bool
+    rounds_products: bool
+    rounds_ties_away: bool
+    uses_tables: bool
+    def __init__(self, chip: str) -> None:
+        ...
+    def set_accumulator(self, name: str) -> None:
+        ...
+    def set_alignment(self, name: str) -> None:
+        ...
+    @property
+    def accumulator_bits(self) -> int:
+        ...
+    @accumulator_bits.setter
+    def accumulator_bits(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    @property
+    def int8_activation_ceiling(self) -> float:
+        ...
+    @int8_activation_ceiling.setter
+    def int8_activation_ceiling(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None:
+        ...
+    @property
+    def mac_ceiling(self) -> float:
+        ...
+    @mac_ceiling.setter
+    def mac_ceiling(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None:
+        ...
+    @property
+    def width_slice_ceiling(self) -> float:
+        ...
+    @width_slice_ceiling.setter
+    def width_slice_ceiling(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None:
+        ...
+def activation_knots(op: str) -> typing.Annotated[list[float], "FixedSize(33)"]:
+    """
+    The 33 knots of gelu, sigmoid, silu or tanh in hardware arithmetic.
+    """
 def ane_budget() -> dict:
     """
     Compilations and loaded programs of this process, and their limits.
@@ -149,9 +192,9 @@ def create_ane(qos: typing.SupportsInt | typing.SupportsIndex = 21, perf_stats: 
     """
     The Apple Neural Engine. Raises AneUnavailableError.
     """
-def create_emulator() -> Device:
+def create_emulator(chip: str = '', numerics: Numerics | None = None, is_faithful: bool = False, is_strict: bool = False) -> Device:
     """
-    A new emulator.
+    A new emulator. Raises ConfigError for an unknown chip.
     """
 def create_surface(n_bytes: typing.SupportsInt | typing.SupportsIndex) -> Surface:
     """

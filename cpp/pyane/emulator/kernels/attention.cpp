@@ -38,8 +38,8 @@ class Attention final : public Step {
         value_width_(dim(context.inputs[2], 1)),
         n_heads_(count_heads(context.inputs[0])),
         at_once_(heads_at_once),
-        scores_(score_spec()),
-        results_(result_spec()),
+        scores_(score_spec(context)),
+        results_(result_spec(context)),
         table_(tile_table()) {
     const TensorView& mask = context.inputs[3];
     has_mask_ = !mask.is_absent();
@@ -87,20 +87,22 @@ class Attention final : public Step {
 
   std::int64_t score_bytes() const { return align(at_once_ * n_queries_ * n_keys_ * 4); }
 
-  GemmSpec score_spec() const {
+  GemmSpec score_spec(const PrepareContext& context) const {
     GemmSpec spec{.m = n_queries_, .n = n_keys_, .k = width_};
     spec.a = dense(dtype_, n_queries_, width_, at_once_);
     spec.b = dense(dtype_, n_keys_, width_, at_once_);
     std::swap(spec.b.row_stride, spec.b.col_stride);
     spec.c = dense(DType::kFp32, n_queries_, n_keys_, at_once_);
+    spec.unit = hardware::mac_unit(context, 0, 1, width_);
     return spec;
   }
 
-  GemmSpec result_spec() const {
+  GemmSpec result_spec(const PrepareContext& context) const {
     GemmSpec spec{.m = n_queries_, .n = value_width_, .k = n_keys_};
     spec.a = dense(DType::kFp32, n_queries_, n_keys_, at_once_);
     spec.b = dense(dtype_, n_keys_, value_width_, at_once_);
     spec.c = dense(dtype_, n_queries_, value_width_, at_once_);
+    spec.unit = hardware::mac_unit(context, 0, 2, n_keys_);
     return spec;
   }
 

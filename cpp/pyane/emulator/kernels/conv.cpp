@@ -287,6 +287,7 @@ std::unique_ptr<Step> prepare(const PrepareContext& context, const std::vector<W
             .row_stride = out.stride(1),
             .col_stride = 1,
             .offsets = std::move(out_products)};
+  spec.unit = hardware::mac_unit(context, 1, 0, spec.k);
   if (!bias.is_absent()) {
     spec.bias = GemmBias::kPerRow;
     spec.bias_dtype = bias.dtype;

@@ -122,6 +122,7 @@ class Einsum final : public Step {
               .row_stride = row.out,
               .col_stride = column.out,
               .offsets = walk(batch, &Letter::out)};
+    spec.unit = hardware::mac_unit(context, 0, 1, spec.k);
     if (summed.size() <= 1) {
       spec.a.col_stride = summed.empty() ? 0 : summed[0].x;
       spec.b.row_stride = summed.empty() ? 0 : summed[0].y;

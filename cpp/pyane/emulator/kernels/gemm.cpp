@@ -279,7 +279,7 @@ Gemm::Plan::Plan(GemmSpec wanted) : spec(std::move(wanted)), kernel(&active_kern
       coarse.block * coarse.width * fine.width * std::max<Index>(1, spec.k);
   panels = std::max(panels, divide_up(kMinTaskProducts, block_products));
   set_block(fine, panels, m >= n ? kMaxBlockRows : kMaxBlockCols);
-  place();
+  if (spec.unit == nullptr) place();
 }
 
 /// Decides where panels come from, and lays out scratch and a task's own memory.
@@ -414,6 +414,7 @@ bool pack_constant(Side& side, const Side& other, const void* data) {
 }  // namespace
 
 bool Gemm::pack_a(const void* a) {
+  if (plan_->spec.unit != nullptr) return false;
   Side& side = plan_->is_swapped ? plan_->b : plan_->a;
   const bool is_packed = pack_constant(side, plan_->is_swapped ? plan_->a : plan_->b, a);
   plan_->place();
@@ -421,6 +422,7 @@ bool Gemm::pack_a(const void* a) {
 }
 
 bool Gemm::pack_b(const void* b) {
+  if (plan_->spec.unit != nullptr) return false;
   Side& side = plan_->is_swapped ? plan_->a : plan_->b;
   const bool is_packed = pack_constant(side, plan_->is_swapped ? plan_->b : plan_->a, b);
   plan_->place();
@@ -430,6 +432,10 @@ bool Gemm::pack_b(const void* b) {
 std::size_t Gemm::scratch_bytes() const { return plan_->scratch_bytes; }
 
 void Gemm::run(const void* a, const void* b, const void* bias, void* c, std::byte* scratch) const {
+  if (plan_->spec.unit != nullptr) {
+    hardware::multiply(plan_->spec, *plan_->spec.unit, a, b, bias, c);
+    return;
+  }
   plan_->run(a, b, bias, c, scratch);
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pyane/base/dtype.h"
+#include "pyane/emulator/hardware/product.h"
 
 namespace pyane::emulator {
 
@@ -43,6 +44,8 @@ struct GemmSpec {
   DType bias_dtype = DType::kFp16;  ///< kFp16 or kFp32; contiguous.
   /// One per product, in elements; empty: every product takes the same bias.
   std::vector<std::int64_t> bias_offsets = {};
+  /// Add up as an engine does, and slowly (hardware/product.h); nullptr: fp32, as Gemm says.
+  std::shared_ptr<const hardware::MacUnit> unit = nullptr;
 };
 
 /// A planned batch of matrix products with fp32 accumulation: every element of c is

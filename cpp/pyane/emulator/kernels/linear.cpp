@@ -145,6 +145,7 @@ std::unique_ptr<Step> prepare_matmul(const PrepareContext& context) {
   spec.a = operand(a, batch);
   spec.b = operand(b, batch);
   spec.c = operand(c, batch);
+  spec.unit = hardware::mac_unit(context, 0, 1, spec.k);
   if (x.dtype == DType::kInt32) return std::make_unique<IntGemmStep>(std::move(spec));
   return std::make_unique<GemmStep>(std::move(spec), context);
 }
@@ -168,6 +169,7 @@ std::unique_ptr<Step> prepare_linear(const PrepareContext& context) {
   spec.a = operand(a, c.batch);
   spec.b = operand(b, c.batch);
   spec.c = operand(c, c.batch);
+  spec.unit = hardware::mac_unit(context, 0, 1, spec.k);
   if (!bias.is_absent()) {
     spec.bias = GemmBias::kPerColumn;
     spec.bias_dtype = bias.dtype;

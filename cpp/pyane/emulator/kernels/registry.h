@@ -19,7 +19,15 @@
 // verifier could not, reads attributes, packs constants and returns a Step. At evaluation the
 // executor fills in addresses and calls Step::run. Layouts never change after `prepare`.
 
+namespace pyane::mil {
+struct VerifiedFunction;
+}
+
 namespace pyane::emulator {
+
+namespace hardware {
+struct Numerics;
+}
 
 /// What `prepare` knows about one operation of the program.
 struct PrepareContext {
@@ -30,6 +38,12 @@ struct PrepareContext {
   std::span<const TensorView> inputs;
   /// `data` is nullptr.
   std::span<const TensorView> outputs;
+  /// Compute as this engine does; nullptr: IEEE arithmetic.
+  const hardware::Numerics* hardware = nullptr;
+  /// Where the operands come from: value `node_inputs[i]` of `function` is inputs[i]; negative:
+  /// absent.
+  const mil::VerifiedFunction* function = nullptr;
+  std::span<const int> node_inputs = {};
 };
 
 /// Addresses for one evaluation; dims, strides and order as in PrepareContext.
@@ -112,6 +126,7 @@ struct KernelRecord {
 
 /// nullptr when the emulator does not evaluate that operation.
 const KernelRecord* find_kernel(std::string_view op);
+using FindKernel = const KernelRecord* (*)(std::string_view op);
 
 /// Every record, by name.
 const std::vector<const KernelRecord*>& all_kernels();
