@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
+
+from .device_options import DeviceOption
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    device: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="ane or emulator. Default: ane where there is one."),
-    ] = None,
+    device: DeviceOption = None,
     limit: Annotated[
         bool, typer.Option("--limit", help="Also compile until the limit is met (about 120 times).")
     ] = False,
@@ -39,7 +38,7 @@ def doctor(
     chosen = pyane.device(device)
     facts = collect()
     if not as_json:
-        typer.echo(f"pyane doctor: device {chosen.name}")
+        typer.echo(f"pyane doctor: device {chosen}")
         if chosen.name != "ane":
             typer.echo(f"  {ane.unavailable_reason() or 'the emulator was asked for'}")
         path = facts["engine"].get("framework_path", "")
@@ -58,7 +57,7 @@ def doctor(
             _show(outcomes[-1])
     failed = [outcome for outcome in outcomes if outcome.status != "ok"]
     if as_json:
-        report = {"info": facts, "device": chosen.name, "checks": [asdict(o) for o in outcomes]}
+        report = {"info": facts, "device": str(chosen), "checks": [asdict(o) for o in outcomes]}
         typer.echo(json.dumps(report, indent=2))
     elif failed:
         typer.echo(
@@ -66,7 +65,7 @@ def doctor(
             "`pyane doctor --json`, and the MIL files named above."
         )
     else:
-        typer.echo(f"all {len(outcomes)} work on {chosen.name}")
+        typer.echo(f"all {len(outcomes)} work on {chosen}")
     if failed:
         raise typer.Exit(1)
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from .device_options import ChipOption, DeviceOption, NumericsOption, open_device
+
 if TYPE_CHECKING:
     from ..llama import Config, Parameters
     from ..train.tokenizer import Tokenizer
@@ -73,10 +75,9 @@ def generate(
         Optional[int],  # noqa: UP045
         typer.Option(min=1, max=1024, help="CPU threads. Default: all physical cores."),
     ] = None,
-    device: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="ane or emulator. Default: ane where there is one."),
-    ] = None,
+    device: DeviceOption = None,
+    chip: ChipOption = None,
+    numerics: NumericsOption = None,
 ) -> None:
     """Continue a text with a trained model.
 
@@ -104,7 +105,7 @@ def generate(
     text = _prompt(prompt, prompt_file)
     if threads is not None:
         pyane.set_num_threads(threads)
-    on = pyane.device(device)
+    on = open_device(device, chip, numerics)
     config, parameters, vocabulary = _open(source, tokenizer)
     allowed = read_vocabulary(source if source.is_dir() else source.parent, config.vocab_size)
     ids = vocabulary.encode(text)

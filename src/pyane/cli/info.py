@@ -58,7 +58,7 @@ def _device() -> str:
     import pyane
 
     try:
-        return pyane.device().name
+        return str(pyane.device())
     except (pyane.Error, ValueError) as e:
         return f"none: {e}"  # PYANE_DEVICE asks for what there is not; the facts are wanted all the same
 

@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from ..errors import ConfigError, DataError
+from .device_options import (
+    ChipOption,
+    DeviceOption,
+    FaithfulOption,
+    NumericsOption,
+    StrictOption,
+    open_device,
+)
 from .model_options import (
     FunctionOption,
     LinksOption,
@@ -48,13 +56,11 @@ def run(
         bool, typer.Option("--random-inputs", help="Make up inputs that are not given.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the random numbers.", min=0)] = 0,
-    device: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="ane or emulator. Default: ane where there is one."),
-    ] = None,
-    chip: Annotated[
-        str, typer.Option(help="Chip that the emulator imitates, e.g. m1; see pyane chips.")
-    ] = "",
+    device: DeviceOption = None,
+    chip: ChipOption = None,
+    numerics: NumericsOption = None,
+    strict: StrictOption = False,
+    faithful: FaithfulOption = False,
     function: FunctionOption = "",
     shape: ShapeOption = [],  # noqa: B006
     weights: WeightsOption = [],  # noqa: B006
@@ -79,7 +85,7 @@ def run(
     loaded = load_model(
         model, function=function, shapes=shape, weights=weights, allow_links=allow_links
     )
-    chosen = _device(device, chip)
+    chosen = open_device(device, chip, numerics, strict=strict, faithful=faithful)
     given = _read_inputs(inputs)
     began = time.perf_counter()
     with _compile(chosen, loaded) as kernel:
@@ -96,7 +102,7 @@ def run(
     if output is not None:
         _write(output, outputs)
     report = {
-        "device": chosen.name,
+        "device": str(chosen),
         "compile_ms": compile_s * 1e3,
         "evaluate_ms": sorted(times)[len(times) // 2] * 1e3,
         "outputs": {name: _describe(array) for name, array in outputs.items()},
@@ -108,7 +114,7 @@ def run(
         typer.echo(json.dumps(report, indent=2))
         return
     typer.echo(
-        f"{chosen.name}: compiled in {report['compile_ms']:.1f} ms, evaluated in "
+        f"{chosen}: compiled in {report['compile_ms']:.1f} ms, evaluated in "
         f"{report['evaluate_ms']:.3f} ms" + (f" (median of {repeat})" if repeat > 1 else "")
     )
     for name, facts in report["outputs"].items():  # type: ignore[attr-defined]
@@ -117,13 +123,6 @@ def run(
         typer.echo(f"  state {name}: {_line(facts)}")
     if output is not None:
         typer.echo(f"Written to {output}")
-
-
-def _device(name: str | None, chip: str) -> Device:
-    import pyane
-
-    options: dict[str, Any] = {"chip": chip} if chip else {}
-    return pyane.device(name or ("emulator" if chip else None), **options)
 
 
 def _compile(device: Device, model: Model) -> Kernel:
