@@ -37,9 +37,10 @@ def refusals_at_evaluate(
         CompileError: The chip's compiler refuses the program; `diagnostics` says why.
         MilSyntaxError, MilVerifyError, ConfigError: As `pyane.check`.
     """
+    encoded = text.encode("utf-8", "surrogatepass")  # As `pyane.check`.
     found = [
         finding
-        for finding in _chip.check(text, dict(weights), [chip], function, source_name)
+        for finding in _chip.check(encoded, dict(weights), [chip], function, source_name)
         if not finding.is_contested
     ]
     refused = [finding for finding in found if finding.severity == "refused-at-compile"]
