@@ -16,7 +16,7 @@ from .checkpoint import rope_tables
 from .kernels.building_blocks import MASKED
 from .kernels.decode import DecodeShape, rope_rows
 from .layer_weights import layer_weight
-from .model import check_ids
+from .token_ids import check_ids
 
 if TYPE_CHECKING:
     from types import TracebackType

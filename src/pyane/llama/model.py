@@ -17,6 +17,7 @@ from .inference import Inference
 from .options import PipelineOptions
 from .output import Output
 from .timings import Timings
+from .token_ids import check_ids
 from .training_pass import TrainingPass
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ DEFAULT_LOSS_SCALE = 2.0**14
 class Model:
     """The layers run on the device in fp16; embedding, last norm, classifier and loss in fp32.
 
-    Kernels are compiled when first needed: nine for `loss` and `loss_and_gradients` (in the static
-    pipeline 5 L + 1, those 5 L again after every `upload_weights`), and three for each power of two
-    of positions that `logits` or `next_token_logits` meets. Not thread-safe: the activations are the
-    model's own.
+    Kernels are compiled when first needed: three for `loss` and six more for `loss_and_gradients`
+    (in the static pipeline 5 L + 1 at once, and 5 L by every `upload_weights`), and three for each
+    power of two of positions that `logits` or `next_token_logits` meets. Not thread-safe: the
+    activations are the model's own.
 
     Attributes:
         config: Sizes.
@@ -336,29 +337,3 @@ class Model:
         filled_ids[:rows, :positions] = ids
         filled_targets[:rows, :positions] = wanted
         return filled_ids, filled_targets
-
-
-def check_ids(
-    ids: npt.ArrayLike, name: str, n_dims: int, low: int | None, high: int
-) -> npt.NDArray[np.int32]:
-    """`ids` as int32.
-
-    Raises:
-        ShapeError: Not integers, not `n_dims`-dimensional, empty, or one is not in [low, high).
-    """
-    array = np.asarray(ids)
-    if array.dtype.kind not in "iu" or array.ndim != n_dims or array.size == 0:
-        axes = ["[S]", "[B, S]"][n_dims - 1]
-        msg = f"{name} must be a non-empty integer array {axes}, got {array.dtype} {array.shape}"
-        raise ShapeError(msg)
-    array = array.astype(np.int64)
-    outside = array >= high
-    if low is not None:
-        outside |= array < low
-    if outside.any():
-        index = [int(i) for i in np.argwhere(outside)[0]]
-        rule = f"below {high}" if low is None else f"in [{low}, {high})"
-        msg = f"{name} must be {rule}, got {array[tuple(index)]} at {index}"
-        raise ShapeError(msg)
-    checked: npt.NDArray[np.int32] = np.maximum(array, -1).astype(np.int32)
-    return checked
