@@ -147,10 +147,22 @@ def test_declared_types_are_not_believed_blindly() -> None:
 
 
 def test_many_operations() -> None:
-    # Linear: this would take minutes if it were not.
+    # Linear: these would take minutes if they were not.
     lines = [f"{T} v{i + 1} = sin(x = v{i});" for i in range(4000)]
     text = HEAD + function("main", f"{T} v0 = relu(x = x);", *lines, out="v4000") + "}"
-    assert len(pyane.check(text, "all")) == 4000 * 8
+    found = pyane.check(text, ["m1", "m4"])
+    # As many as one wants to read; the last tells of the others.
+    assert [finding.line for finding in found] == list(range(6, 1006))
+    assert found[-1].message.endswith("(and 3000 more like it)")
+
+
+def test_long_chains_of_moves() -> None:
+    n = 4000
+    moves = [f"{T} m{i + 1} = identity(x = m{i});" for i in range(n)]
+    zeros = [f"{T} z{i} = mul(x = m{n}, y = fp16(0));" for i in range(n)]
+    start = f"{T} m0 = reduce_max(x = x, axes = tensor<int32, [1]>([0]), keep_dims = bool(true));"
+    text = HEAD + function("main", start, *moves, *zeros, out="z0") + "}"
+    assert len(pyane.check(text, "m5", select="ANE057")) == 1000
 
 
 REAL = {

@@ -34,13 +34,17 @@ std::string explain_refusal(const mil::Model& model, std::string_view architectu
     return d.severity != chip::Severity::kRefusedAtCompile;
   });
   // What all sources agree on first.
-  std::stable_partition(found.begin(), found.end(),
-                        [](const chip::Diagnostic& d) { return !d.is_contested; });
+  std::vector<const chip::Diagnostic*> ordered;
+  for (const bool is_contested : {false, true}) {
+    for (const chip::Diagnostic& d : found) {
+      if (d.is_contested == is_contested) ordered.push_back(&d);
+    }
+  }
   std::string text;
   for (std::size_t i = 0; i < std::min(found.size(), kMostFindings); ++i) {
-    text += (i == 0 ? " Perhaps because: " : "; ") + std::to_string(found[i].line) + ":" +
-            std::to_string(found[i].column) + " " + found[i].message + " (" +
-            std::string(found[i].rule) + ")";
+    text += (i == 0 ? " Perhaps because: " : "; ") + std::to_string(ordered[i]->line) + ":" +
+            std::to_string(ordered[i]->column) + " " + ordered[i]->message + " (" +
+            std::string(ordered[i]->rule) + ")";
   }
   if (found.size() > kMostFindings) {
     text += "; and " + std::to_string(found.size() - kMostFindings) + " more: see pyane check";

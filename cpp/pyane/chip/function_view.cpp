@@ -138,12 +138,22 @@ void FunctionView::add_operation(const mil::Operation& operation) {
     for (const mil::Value& parameter : block.parameters) add_value(parameter);
     add_block(block);
   }
+  const int origin = origin_of_results(operations_[static_cast<std::size_t>(index)]);
   for (const mil::Value& output : operation.outputs) {
     const int id = add_value(output);
     values_[static_cast<std::size_t>(id)].producer = index;
+    values_[static_cast<std::size_t>(id)].origin = origin;
     values_[static_cast<std::size_t>(id)].is_constant = is_constexpr(operation.type);
     operations_[static_cast<std::size_t>(index)].outputs.push_back(id);
   }
+}
+
+int FunctionView::origin_of_results(const OpView& op) const {
+  if (!only_moves_elements(op.type())) return op.index;
+  const InputView* x = op.input("x");
+  if (x == nullptr) x = op.input("input");
+  const ValueView* value = x == nullptr ? nullptr : value_of(*x);
+  return value == nullptr ? -1 : value->origin;
 }
 
 InputView FunctionView::resolve(const mil::Literal& literal) const {
@@ -208,14 +218,9 @@ const OpView* FunctionView::producer_of(const InputView& input) const {
 }
 
 const OpView* FunctionView::origin_of(const InputView& input) const {
-  const OpView* op = producer_of(input);
-  while (op != nullptr && only_moves_elements(op->type())) {
-    const InputView* x = op->input("x");
-    if (x == nullptr) x = op->input("input");
-    if (x == nullptr) return op;
-    op = producer_of(*x);
-  }
-  return op;
+  const ValueView* value = value_of(input);
+  if (value == nullptr || value->origin < 0) return nullptr;
+  return &operations_[static_cast<std::size_t>(value->origin)];
 }
 
 bool FunctionView::is_constant(const InputView& input) const {

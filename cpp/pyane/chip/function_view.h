@@ -51,6 +51,8 @@ struct ValueView {
   const mil::Type* type = nullptr;
   const mil::Literal* literal = nullptr;  ///< Of a `const`.
   int producer = -1;                      ///< Index into operations(); -1 for parameters.
+  /// As `producer`, looking through operations that only move elements (reshape, transpose, ...).
+  int origin = -1;
   bool is_parameter = false;
   bool is_output = false;
   bool is_constant = false;  ///< `const`, or a constexpr operation.
@@ -81,7 +83,7 @@ class FunctionView {
   const ValueView& result(const OpView& op, std::size_t i = 0) const;
   /// The operation that computes an operand; nullptr for parameters, constants and literals.
   const OpView* producer_of(const InputView& input) const;
-  /// As above, looking through operations that only move elements (reshape, transpose, ...).
+  /// As above, looking through operations that only move elements.
   const OpView* origin_of(const InputView& input) const;
   /// Known before evaluation: a literal, a `const`, the result of a constexpr operation.
   bool is_constant(const InputView& input) const;
@@ -103,6 +105,7 @@ class FunctionView {
  private:
   void add_block(const mil::Block& block);
   void add_operation(const mil::Operation& operation);
+  int origin_of_results(const OpView& op) const;
   InputView resolve(const mil::Operand& operand) const;
   InputView resolve(const mil::Literal& literal) const;
   int add_value(const mil::Value& value);

@@ -46,7 +46,14 @@ Place Place::of(const mil::Function& function) {
   return {.location = function.location, .operation = {}, .value = {}};
 }
 
+Report::~Report() {
+  if (n_findings_ > kMostFindings) {
+    out_.back().message += and_more(n_findings_ - kMostFindings + 1);
+  }
+}
+
 void Report::add(Finding finding) {
+  if (++n_findings_ > kMostFindings) return;
   Diagnostic d;
   d.rule = rule_.id;
   d.name = rule_.name;

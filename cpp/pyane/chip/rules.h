@@ -48,14 +48,21 @@ struct Finding {
 
 struct Rule;
 
-/// Collects the findings of one rule.
+/// Collects the findings of one rule, kMostFindings at most: the last one tells how many more.
 class Report {
  public:
   Report(const Rule& rule, const RuleContext& context, std::vector<Diagnostic>& out)
       : rule_(rule), context_(context), out_(out) {}
+  ~Report();
+  Report(const Report&) = delete;
+  Report& operator=(const Report&) = delete;
   void add(Finding finding);
 
+  /// Bounds the memory that a hostile program can ask for.
+  static constexpr std::size_t kMostFindings = 1000;
+
  private:
+  std::size_t n_findings_ = 0;
   const Rule& rule_;
   const RuleContext& context_;
   std::vector<Diagnostic>& out_;
