@@ -105,7 +105,17 @@ def test_a_squeezed_index_outside_is_an_error(emulator):
             kernel(x=x, begin=ints(bad), end=ints(0))
 
 
-@pytest.mark.parametrize("shape", [(4, 6), (2, 3, 5, 7), (2, 3, 2, 5, 7)][1:], ids=str)
+@pytest.mark.parametrize("at_run_time", [False, True])
+def test_a_step_past_the_end_takes_one_element(evaluate, at_run_time):
+    x = np.arange(12, dtype=np.float16).reshape(3, 4)
+    bounds = {"begin": ints(1, 2), "end": ints(3, 4)}
+    arrays = {"x": x} | (bounds if at_run_time else {})
+    given = {"stride": ints(2**31 - 1, 1)} | ({} if at_run_time else bounds)
+    result = evaluate("slice_by_index", arrays, (1, 2), x.dtype, **given)
+    np.testing.assert_array_equal(result, [[6, 7]])
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 7), (2, 3, 5, 7), (2, 3, 2, 5, 7)], ids=str)
 def test_crop(evaluate, rng, shape):
     x = rng.normal(size=shape).astype(np.float16)
     expected = x[..., 1 : shape[-2] - 2, 2 : shape[-1] - 1]

@@ -14,6 +14,12 @@ namespace {
 
 using mil::OpContext;
 
+/// Of a dimension that takes every `step`-th element. One element takes no step, which may be any
+/// number then; more of them bound it.
+std::int64_t stepped(std::int64_t stride, std::int64_t step, std::int64_t count) {
+  return count > 1 ? stride * step : stride;
+}
+
 std::optional<SubTensor> slice(const TensorLayout& x, const std::vector<mil::SliceRange>& ranges) {
   SubTensor view{.layout = x};
   view.layout.rank = 0;
@@ -25,7 +31,7 @@ std::optional<SubTensor> slice(const TensorLayout& x, const std::vector<mil::Sli
     if (range.is_squeezed) continue;
     const auto axis = static_cast<std::size_t>(view.layout.rank++);
     view.layout.dims[axis] = range.count;
-    view.layout.strides[axis] = x.strides[i] * range.stride;
+    view.layout.strides[axis] = stepped(x.strides[i], range.stride, range.count);
   }
   return view;
 }
@@ -68,7 +74,7 @@ class Window {
       if (squeeze_mask_[i]) continue;
       const auto axis = static_cast<std::size_t>(window_.rank++);
       window_.dims[axis] = dims.dims[axis];
-      window_.strides[axis] = x.strides[i] * strides_[i];
+      window_.strides[axis] = stepped(x.strides[i], strides_[i], dims.dims[axis]);
     }
   }
 
