@@ -465,3 +465,19 @@ def test_real_programs_run_with_their_weights(
     warned = "offset must be a multiple of 64" in err
     assert warned == ("int4lut" in name)
     assert all(line.startswith("pyane: warning: @model_path") for line in err.splitlines())
+
+
+def test_summary_counts_each_finding_once_and_worst_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from pyane.check import SEVERITIES  # noqa: PLC0415
+    from pyane.cli.check_report import LEVELS  # noqa: PLC0415
+
+    assert tuple(LEVELS) == SEVERITIES
+    one = says_any(capsys, "check", "wrong.mil", "--select", "ANE001").splitlines()
+    several = says_any(
+        capsys, "check", "wrong.mil", "--select", "ANE001", "--chip", "m1", "--chip", "m4"
+    ).splitlines()
+    assert one[-1] == "wrong.mil: 1 refused at compile on m1"
+    assert several[-1] == "wrong.mil: 1 refused at compile on m1, m4"
+    assert ": m1, m4: refused-at-compile: " in several[0]

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from ..model import Model
 
 FORMATS = ("text", "json", "sarif", "github")
+#: Severities, worst first, and what GitHub calls them.
+LEVELS = {
+    "refused-at-compile": "error",
+    "refused-at-evaluate": "error",
+    "silently-wrong": "error",
+    "slow": "warning",
+    "advice": "notice",
+}
 _SNIPPET_COLUMNS = 100
 _FIELDS = (
     "rule",
@@ -147,9 +155,10 @@ def _summary(checked: Checked, chips: Sequence[str]) -> str:
     on = ", ".join(chips)
     if not checked.findings:
         return f"{checked.name}: nothing found on {on}"
-    counts = Counter(d.severity for d in checked.findings if not d.is_contested)
-    n_contested = sum(d.is_contested for d in checked.findings)
-    parts = [f"{n} {severity.replace('-', ' ')}" for severity, n in counts.items()]
+    shown = [first for first, _ in _grouped(checked.findings)]
+    counts = Counter(d.severity for d in shown if not d.is_contested)
+    n_contested = sum(d.is_contested for d in shown)
+    parts = [f"{counts[name]} {name.replace('-', ' ')}" for name in LEVELS if counts[name]]
     if n_contested:
         parts.append(f"{n_contested} contested")
     return f"{checked.name}: {', '.join(parts)} on {on}"
@@ -180,20 +189,11 @@ def _annotations(checked: Checked) -> list[str]:
         ]
     lines = []
     for first, on in _grouped(checked.findings):
-        kind = "warning" if first.is_contested else _LEVELS[first.severity]
+        kind = "warning" if first.is_contested else LEVELS[first.severity]
         message = f"{', '.join(on)}: {first.message}. {first.why} Instead: {first.instead}"
         title = f"{first.rule} {first.name}"
         lines.append(_annotation(kind, checked, first.line, first.column, title, message))
     return lines
-
-
-_LEVELS = {
-    "refused-at-compile": "error",
-    "refused-at-evaluate": "error",
-    "silently-wrong": "error",
-    "slow": "warning",
-    "advice": "notice",
-}
 
 
 def _annotation(
