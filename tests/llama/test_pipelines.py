@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -338,7 +339,7 @@ class ChipDevice:
     name = "emulator"
 
     def __init__(self, chip: str | None) -> None:
-        self.chip = chip
+        self.emulation = SimpleNamespace(chip=chip or "")
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,7 @@ def chip_of(device: Device) -> str | None:
     if device.name == "ane":
         info = device_info()
         return None if info is None else info.chip_profile
-    chip = getattr(device, "chip", None)
-    return None if chip is None else str(chip)
+    return getattr(getattr(device, "emulation", None), "chip", "") or None
 
 
 def chip_limit(chip: str | None, name: str) -> int:
