@@ -4,12 +4,14 @@
     python benchmarks/compare_110m.py --steps 5 --pipeline static --n-kv-heads 4
 
 Both start from the same weights, see the same random tokens and take the same Adam steps, at the lower
-of the report's learning rates. (--batches 10 shows ten batches in turn, so that the losses fall; but a
-model that learns ten random sequences by heart at 3e-4 without warm-up has spikes where any two
-arithmetics part.) Losses go to stderr as they come. Needs torch. Exits with 1 when a loss is further than
---tolerance from PyTorch's, or a gradient of the first step further than fp16 storage explains: 40
-roundings per layer, as tests/llama/test_model.py counts them, each a relative error of at most 2^-11,
-add up to 2 * 2^-11 * sqrt(40 L) of the gradient's norm.
+of the report's learning rates; `--warmup-steps` raises it linearly, `--batches 10` shows ten batches in
+turn, so that the losses fall. With `--control`, PyTorch trains a second time from the same weights
+rounded to fp16 once, and in fp32 from there on: how far its losses go from its own shows how much of a
+difference any small change makes by that step. Losses go to stderr as they come. Needs torch.
+
+Exits with 1 when a loss is further than --tolerance from PyTorch's, or a gradient of the first step
+further than fp16 storage explains: 40 roundings per layer, as tests/llama/test_model.py counts them, each
+a relative error of at most 2^-11, add up to 2 * 2^-11 * sqrt(40 L) of the gradient's norm.
 """
 
 from __future__ import annotations
@@ -46,6 +48,10 @@ def batches(args: argparse.Namespace, config: Config) -> np.ndarray:
     return rng.integers(0, config.vocab_size, shape).astype(np.int32)
 
 
+def learning_rate(args: argparse.Namespace, step: int) -> float:
+    return args.learning_rate * min(1.0, (step + 1) / max(args.warmup_steps, 1))
+
+
 def run_pyane(args: argparse.Namespace, folder: Path) -> dict:
     if args.threads:
         pyane.set_num_threads(args.threads)
@@ -78,7 +84,7 @@ def run_pyane(args: argparse.Namespace, folder: Path) -> dict:
             m.flat,
             v.flat,
             step=step + 1,
-            learning_rate=args.learning_rate,
+            learning_rate=learning_rate(args, step),
             **ADAM,
         )
         model.upload_weights()
@@ -95,7 +101,10 @@ def run_torch(args: argparse.Namespace, folder: Path) -> dict:
     if args.threads:
         torch.set_num_threads(args.threads)
     config = model_config(args)
-    model = torch_llama(Parameters(config).init(np.random.default_rng(0)), args.seq)
+    parameters = Parameters(config).init(np.random.default_rng(0))
+    if args.only == "control":
+        parameters.flat[...] = parameters.flat.astype(np.float16)
+    model = torch_llama(parameters, args.seq)
     optimizer = torch.optim.Adam(
         model.parameters(),
         lr=args.learning_rate,
@@ -110,13 +119,15 @@ def run_torch(args: argparse.Namespace, folder: Path) -> dict:
         optimizer.zero_grad(set_to_none=True)
         loss = F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
         loss.backward()
-        if step == 0:
+        if step == 0 and args.only == "torch":
             gradients = Parameters(config)
             for weight, layer, name in named_weights(model):
                 target = gradients[name] if layer is None else gradients[name][layer]
                 target[...] = weight.grad.numpy()
             np.save(folder / "torch.npy", gradients.flat)
             del gradients
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(args, step)
         optimizer.step()
         losses.append(loss.item())
         seconds.append(time.perf_counter() - start)
@@ -155,12 +166,14 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=0, help="0: new tokens for every step")
     parser.add_argument("--seq", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--warmup-steps", type=int, default=0)
+    parser.add_argument("--control", action="store_true", help="PyTorch against itself, too")
     parser.add_argument("--tolerance", type=float, default=1e-2)
     parser.add_argument("--threads", type=int, default=0, help="0: each library's own choice")
     parser.add_argument("--device", default="emulator")
     for name in OPTIONS:
         parser.add_argument("--" + name.replace("_", "-"))
-    parser.add_argument("--only", choices=["pyane", "torch"], help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=["pyane", "torch", "control"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only:
@@ -169,13 +182,16 @@ def main() -> None:
         return
     config = model_config(args)
     with tempfile.TemporaryDirectory() as folder:
-        found = {name: in_own_process(name, Path(folder)) for name in ("pyane", "torch")}
+        names = ["pyane", "torch"] + ["control"] * args.control
+        found = {name: in_own_process(name, Path(folder)) for name in names}
         errors = gradient_errors(config, Path(folder))
     ours, theirs = (np.array(found[name]["losses"]) for name in ("pyane", "torch"))
     print(f"{config.size_text}; {found['pyane']['options']}; {found['torch']['options']}")
-    print("step  PyTorch fp32  pyane       difference")
+    control = np.array(found["control"]["losses"]) - theirs if args.control else None
+    print("step  PyTorch fp32  pyane       difference" + "  control" * args.control)
     for step, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        print(f"{step:4d}  {b:12.6f}  {a:10.6f}  {a - b:+.6f}")
+        line = f"{step:4d}  {b:12.6f}  {a:10.6f}  {a - b:+.6f}"
+        print(line if control is None else f"{line}  {control[step]:+.6f}")
     allowed = 2 * 2.0**-11 * math.sqrt(40 * config.n_layers)
     print(f"\ngradients of step 0, relative error of the norm (allowed {allowed:.4f})")
     for name, error in errors.items():
@@ -183,6 +199,8 @@ def main() -> None:
     worst = float(np.abs(ours - theirs).max())
     times = {name: np.median(result["seconds"]) for name, result in found.items()}
     print(f"\nlargest difference of a loss {worst:.6f}, allowed {args.tolerance}")
+    if control is not None:
+        print(f"PyTorch's from its own, started from rounded weights: {np.abs(control).max():.6f}")
     print(f"seconds a step (median): pyane {times['pyane']:.2f}, PyTorch {times['torch']:.2f}")
     if worst > args.tolerance or max(errors.values()) > allowed:
         sys.exit("outside what is allowed")
