@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import published_claims
+
 import pyane
 from pyane._core import chip
 from pyane.check import rules
@@ -63,6 +65,15 @@ FOOTER = """
 | empty dimensions, groups that do not divide channels | refused by every verifier, pyane's included | ane-guide ch.4 |
 | sustained use | throughput fell after about 100,000 evaluates on M3 Ultra | rustane issue 9 |
 | modified binaries | refused (0xe00002e2): only what the daemon compiled is loaded | ane-guide ch.8, 23 |
+"""
+
+CLAIMS = """
+## Published claims
+
+What others have said of limits and silent errors, and what became of it here. Weight: `H`, measured
+with published code or data, or said by two independent sources; `M`, one careful source; `L`, one
+remark; `?`, sources disagree.
+
 """
 
 LETTERS = {"native": "yes", "bridged": "part", "refused": "no", "contested": "?", "unknown": ""}
@@ -150,7 +161,7 @@ def generate() -> str:
         lines.append(f"| {link} | {rule.name} | {chips_text(rule.id)} |")
     page = HEADER + "\n" + "\n".join(lines) + "\n"
     page += "".join(section(rule) for rule in rules())
-    return page + operations() + FOOTER
+    return page + operations() + CLAIMS + published_claims.table() + FOOTER
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 
 import pyane
 from pyane import chips, mil
+from pyane._core.chip import native_ops
 from pyane.check import SEVERITIES
 from pyane.llama.config import PRESETS
 from pyane.llama.kernels import (
@@ -251,3 +252,69 @@ def test_own_llama_kernels_are_refused_nowhere(layout: str) -> None:
         if layout == "packed":
             wrong = [(rule, chip) for rule, chip in wrong if rule != "ANE070" or chip[:2] > "m2"]
         assert wrong == []
+
+
+def test_what_a_newer_chip_could_not_compile_is_said_of_older_ones() -> None:
+    cast = 'tensor<fp32, [1, 64, 8, 64]> y = cast(x = x, dtype = string("fp32"));'
+    text = HEAD + function("main", cast) + "}"
+    found = {f.chip: f for f in pyane.check(text, ["m1", "m4", "m5"], select="ANE003")}
+    assert {chip: f.severity for chip, f in found.items()} == {
+        "m1": "advice",
+        "m4": "advice",
+        "m5": "refused-at-compile",
+    }
+    assert all(f.is_contested for f in found.values())
+    assert "newer chips" in found["m1"].message
+
+
+def test_gather_on_m1_takes_few_shapes() -> None:
+    indices = f"tensor<int32, [64]>([{', '.join(['0'] * 64)}])"
+    gather = f"{T} y = gather(x = x, indices = {indices}, axis = int32(-1));"
+    text = HEAD + function("main", gather) + "}"
+    (finding,) = pyane.check(text, "m1", select="ANE003")
+    assert (finding.severity, finding.is_contested) == ("refused-at-compile", True)
+    assert finding.engine_text == "Cannot decompose layer on this architecture"
+    assert pyane.check(text, "all", select="ANE026") == []  # Constant indices.
+
+
+def test_affine_needs_a_texture_unit() -> None:
+    affine = f"""{T} y = affine(x = x, output_height = int32(8), output_width = int32(64),
+      transform_matrix = tensor<fp16, [1, 6]>([[1, 0, 0, 0, 1, 0]]),
+      sampling_mode = string("bilinear"), padding_mode = string("constant"),
+      padding_value = fp16(0), coordinates_mode = string("normalized_minus_one_to_one"),
+      align_corners = bool(true));"""
+    text = HEAD + function("main", affine) + "}"
+    found = pyane.check(text, "all", select="ANE002")
+    assert {f.chip for f in found} == {c.name for c in chips.all_chips() if c.generation == 1}
+    assert found[0].engine_text == "affine transform is not supported on this architecture"
+
+
+def test_operations_of_which_no_source_speaks() -> None:
+    known = {op.op for op in native_ops()}
+    assert {op.name for op in mil.op_set()} - known == {"threshold"}
+
+
+@pytest.mark.parametrize(("chip_name", "found"), [("m1", [False]), ("m2", []), ("m4", [True])])
+def test_kernels_of_32_rows(chip_name: str, found: list[bool]) -> None:
+    w = "tensor<fp16, [64, 64, 32, 1]>"
+    weight = f'{w} w = const()[val = {w}(BLOBFILE(path = string("w"), offset = uint64(64)))];'
+    conv = f'{T} y = conv(x = x, weight = w, pad_type = string("same"));'
+    text = HEAD + function("main", weight, conv) + "}"
+    assert [f.is_contested for f in pyane.check(text, chip_name, select="ANE031")] == found
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "fp32"])
+def test_zeros_with_a_sign(dtype: str) -> None:
+    pair = f"tensor<{dtype}, [2]>"
+
+    def text(factors: str) -> str:
+        mul = f"{pair} y = mul(x = x, y = {pair}([{factors}]));"
+        return f"{HEAD}func main<ios18>({pair} x) {{ {mul} }} -> (y);\n}}"
+
+    assert len(pyane.check(text("-0, -0"), "m1", select="ANE085")) == 1
+    assert pyane.check(text("-0, 1"), "m1", select="ANE085") == []
+
+
+def test_softplus_of_a_parameter_is_the_callers_business() -> None:
+    text = HEAD + function("main", f"{T} y = softplus(x = x);") + "}"
+    assert pyane.check(text, "m1", select="ANE086") == []

@@ -26,19 +26,31 @@ ALL = of(1, 2, 3, 4, 5)
 # Advice that small programs cannot avoid: sizes of surfaces, sums without a proven bound, results
 # of neighbouring rules (topk on M1 is contested; concat, where it is the subject of another rule).
 BYSTANDERS = {
-    "ANE003": {"ANE018", "ANE019", "ANE021", "ANE025"},
+    "ANE003": {"ANE018", "ANE019", "ANE021", "ANE022", "ANE023", "ANE024", "ANE025", "ANE026"},
     "ANE011": {"ANE041"},
-    "ANE021": {"ANE017"},
+    "ANE021": {"ANE017", "ANE026"},
     "ANE051": {"ANE060", "ANE071"},
     "ANE072": {"ANE034", "ANE073", "ANE090", "ANE092"},
     "ANE096": {"ANE073"},
-    "ANE100": {"ANE017", "ANE021", "ANE033", "ANE061", "ANE101"},
-    "ANE101": {"ANE021", "ANE061"},
+    "ANE026": {"ANE021"},
+    "ANE100": {"ANE017", "ANE021", "ANE026", "ANE033", "ANE061", "ANE101"},
+    "ANE101": {"ANE021", "ANE026", "ANE061"},
     "ANE103": {"ANE017"},
     "ANE104": {"ANE020"},
     "ANE110": {"ANE018", "ANE041", "ANE011"},
     "ANE102": {
-        *("ANE001", "ANE017", "ANE019", "ANE020", "ANE033", "ANE041", "ANE060", "ANE061", "ANE074"),
+        *(
+            "ANE001",
+            "ANE017",
+            "ANE019",
+            "ANE026",
+            "ANE020",
+            "ANE033",
+            "ANE041",
+            "ANE060",
+            "ANE061",
+            "ANE074",
+        ),
         *("ANE084", "ANE090", "ANE091", "ANE092"),
     },
 }
@@ -74,6 +86,7 @@ EXPECTED = {
     "ANE023": Expected(5, ALL, COMPILE, [], "relu computes in fp32"),
     "ANE024": Expected(4, ALL, COMPILE, [], r"int32 .and 1 more"),
     "ANE025": Expected(5, ALL, COMPILE, [], "add computes in int32"),
+    "ANE026": Expected(4, ALL, COMPILE, of(1, 2, 3, 5), "indices of int32"),
     "ANE030": Expected(6, ALL, COMPILE, [], "at most 1[35], got 31"),
     "ANE031": Expected(6, ALL, COMPILE, [], "at most (29|32), got 33"),
     "ANE032": Expected(6, ALL, COMPILE, of(4), "three axes"),
@@ -103,6 +116,8 @@ EXPECTED = {
     "ANE082": Expected(5, ALL, WRONG, of(1, 2, 3, 4), "factor after rounding"),
     "ANE083": Expected(5, ALL, ADVICE, [], "-45440"),
     "ANE084": Expected(6, of(1, 2), ADVICE, [], "2048 of 2048 weights"),
+    "ANE085": Expected(4, ALL, ADVICE, [], "y is -0"),
+    "ANE086": Expected(5, ALL, ADVICE, [], "of .inf softplus is 0"),
     "ANE090": Expected(5, ALL, COMPILE, [], "offset 128: there is no record"),
     "ANE093": Expected(3, ALL, COMPILE, [], str(7 * 2**29)),
     "ANE094": Expected(4, of(1), COMPILE, [], "zero_point must be 0"),
@@ -125,7 +140,7 @@ BY_CHIP = {
     "ANE054": (4, dict.fromkeys(of(1, 2, 4, 5), ADVICE) | dict.fromkeys(of(3), EVALUATE), set(ALL)),
     "ANE091": (5, dict.fromkeys(of(1, 2, 3), COMPILE) | dict.fromkeys(of(4, 5), ADVICE), set()),
     "ANE092": (5, dict.fromkeys(of(1, 2), COMPILE) | dict.fromkeys(of(3, 4, 5), ADVICE), set()),
-    "ANE103": (3, dict.fromkeys(of(1, 3), WRONG), set(of(1, 3)) - {"m3max"}),
+    "ANE103": (3, dict.fromkeys(of(1, 3, 4), WRONG), set(of(1, 3, 4)) - {"m3max"}),
 }
 
 

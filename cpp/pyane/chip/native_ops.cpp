@@ -28,6 +28,7 @@ constexpr Row kRows[] = {
     {"acos", "xxxxx", "use a polynomial", kNoBackend},
     {"acosh", "xxxxx", "use log(x + sqrt(x * x - 1))", kNoBackend},
     {"add", "NNNNN", "broadcasts from extents of 1 only"},
+    {"affine", "xNNNN", "", "affine transform is not supported on this architecture"},
     {"argsort", "xNNN?", "ane-guide: from M2 on; ANEForge's sweep on M5: not implemented",
      kNoBackend, kSweep},
     {"asin", "xxxxx", "use a polynomial", kNoBackend},
@@ -38,7 +39,10 @@ constexpr Row kRows[] = {
     {"band_part", "xxxxx", "multiply by a constant mask", kNoBackend},
     {"batch_norm", "NNNNN", ""},
     {"batch_to_space", "NNNNN", "factors 2, 3, 4 or 8"},
-    {"cast", "NNNNN", "fp16, fp32, bool; integers are another matter (ANE024)"},
+    {"cast", "NNNN?",
+     "fp16, fp32, bool; integers are another matter (ANE024). ane-guide app.A: native; ANEForge's "
+     "sweep on M5: not by itself",
+     kNone, kSweep},
     {"ceil", "NNNNN", ""},
     {"clamped_relu", "NNNNN", ""},
     {"clip", "NNNNN", ""},
@@ -82,13 +86,13 @@ constexpr Row kRows[] = {
     {"flatten2d", "NNNNN", ""},
     {"floor", "NNNNN", ""},
     {"floor_div", "NNNNN", ""},
-    {"gather", "BNNN?",
+    {"gather", "?NNN?",
      "M1: by a decomposition that takes few shapes; ANEForge's sweep on M5: not implemented, "
      "ane-guide: native. Use a matmul with one-hot rows, or look up on the CPU",
      "Cannot decompose layer on this architecture", kSweep},
-    {"gather_along_axis", "BNNN?", "as gather", "Cannot decompose layer on this architecture",
+    {"gather_along_axis", "?NNN?", "as gather", "Cannot decompose layer on this architecture",
      kSweep},
-    {"gather_nd", "BNNN?", "as gather", "Cannot decompose layer on this architecture", kSweep},
+    {"gather_nd", "?NNN?", "as gather", "Cannot decompose layer on this architecture", kSweep},
     {"gelu", "NNNNN", ""},
     {"greater", "NNNNN", ""},
     {"greater_equal", "NNNNN", ""},
@@ -293,6 +297,11 @@ int NativeOp::needs_generation() const {
     }
   }
   return 0;
+}
+
+bool NativeOp::is_contested_after(const Profile& chip) const {
+  return std::find(support.begin() + chip.generation, support.end(), Support::kContested) !=
+         support.end();
 }
 
 std::span<const NativeOp> native_ops() {

@@ -33,6 +33,8 @@ struct NativeOp {
   }
   /// Generation that first runs it, if an older one refuses; 0 otherwise.
   int needs_generation() const;
+  /// Sources disagree about a newer generation: what they say of `chip` is not measured either.
+  bool is_contested_after(const Profile& chip) const;
 };
 
 /// nullptr for an operation that no source speaks of.

@@ -46,6 +46,7 @@ struct Limits {
   Fact<std::int64_t> max_kernel_width;   ///< fp16 convolution: beyond it nobody saw one compile.
   Fact<std::int64_t> safe_kernel_width;  ///< Up to it all sources agree.
   Fact<std::int64_t> max_kernel_height;
+  Fact<std::int64_t> safe_kernel_height;  ///< Up to it all sources agree.
   Fact<std::int64_t> max_pool_window;
   Fact<std::int64_t> max_arg_reduce_axis;
   Fact<std::int64_t> max_weight_bytes;  ///< Baked into one program.

@@ -36,6 +36,8 @@ void visit_facts(P& profile, Visit&& visit) {
   limit("safe_kernel_width", "Width of an fp16 convolution kernel that all sources grant",
         limits.safe_kernel_width);
   limit("max_kernel_height", "Height of a convolution kernel", limits.max_kernel_height);
+  limit("safe_kernel_height", "Height of a convolution kernel that all sources grant",
+        limits.safe_kernel_height);
   limit("max_pool_window", "Pooling window", limits.max_pool_window);
   limit("max_arg_reduce_axis", "Extent that argmax and argmin reduce", limits.max_arg_reduce_axis);
   limit("max_weight_bytes", "Bytes of weights baked into one program", limits.max_weight_bytes);

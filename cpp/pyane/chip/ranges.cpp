@@ -82,6 +82,7 @@ struct Counts {
       return;
     }
     const double magnitude = std::fabs(value);
+    if (magnitude == 0 && std::signbit(value)) ++summary.n_negative_zero;
     if (magnitude >= 65520.0) ++summary.n_beyond_fp16;
     if (magnitude != 0 && magnitude < 6.103515625e-05) ++summary.n_subnormal_fp16;
     low = std::min(low, value);
@@ -104,6 +105,7 @@ ConstantSummary summarize_fp16(const std::byte* data, std::size_t n) {
       continue;
     }
     counts.summary.n_subnormal_fp16 += magnitude != 0 && magnitude < 0x0400U ? 1 : 0;
+    counts.summary.n_negative_zero += bits == 0x8000U ? 1 : 0;
     if ((bits & 0x8000U) != 0) {
       has_negative = true;
       largest_negative = std::max(largest_negative, magnitude);

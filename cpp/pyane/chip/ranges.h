@@ -29,6 +29,7 @@ struct ConstantSummary {
   std::int64_t n_not_finite = 0;
   std::int64_t n_beyond_fp16 = 0;     ///< Finite, magnitude >= 65520: infinite in fp16.
   std::int64_t n_subnormal_fp16 = 0;  ///< Nonzero, magnitude < 2^-14.
+  std::int64_t n_negative_zero = 0;
 };
 
 /// Interval arithmetic over a function, one pass. Bounds come from constants (weight files

@@ -12,6 +12,7 @@ Profile common_profile() {
   limits.max_conv_input_channels =
       inferred(65536, "ane-guide ch.17: 16385 input channels compile on M1 Max");
   limits.max_kernel_height = decompiled(32, "ane-guide app.A");
+  limits.safe_kernel_height = limits.max_kernel_height;
   limits.max_pool_window = contested(31, "ane-guide app.A; its ch.17 has 128 accepted");
   limits.max_arg_reduce_axis = measured(2048, "m1max", "ane-guide ch.17");
   limits.max_weight_bytes = inferred(std::int64_t{2} << 30, "ANEForge issue 45, on M5");

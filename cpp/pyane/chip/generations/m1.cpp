@@ -15,6 +15,7 @@ std::vector<Profile> m1_profiles() {
   limits.max_kernel_width = measured(13, "m1max", "ane-guide app.A: 14 is refused");
   limits.safe_kernel_width = limits.max_kernel_width;
   limits.max_kernel_height = decompiled(29, "ane-guide app.A");
+  limits.safe_kernel_height = limits.max_kernel_height;
   limits.max_pool_window = contested(29, "ane-guide app.A; its ch.17 has 128 accepted");
 
   limits.min_input_width =

@@ -17,6 +17,12 @@ std::vector<Profile> m4_profiles() {
       contested(16384, "maderix/ANE on M4: 32000 input channels are refused; ane-guide: 65536");
   limits.max_kernel_width = measured(15, "m4", "751K-ANE 3.3; ane-guide ch.12");
   limits.safe_kernel_width = limits.max_kernel_width;
+  limits.safe_kernel_height =
+      contested(31, "751K-ANE 3.3 on M4: 32 is refused; ane-guide app.A grants it");
+  limits.min_input_width =
+      contested(16,
+                "rustane, on M4 Max: rows of other than multiples of 16 are corrupted; 751K-ANE's "
+                "descriptors pad such rows");
   limits.min_surface_bytes = measured(49152, "m4max", "Orion constraint 4");
 
   limits.max_pool_window =

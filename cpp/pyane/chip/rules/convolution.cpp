@@ -45,13 +45,18 @@ void check_width(const RuleContext& context, Report& report) {
 }
 
 void check_height(const RuleContext& context, Report& report) {
-  const auto& limit = context.chip.limits.max_kernel_height;
+  const Limits& limits = context.chip.limits;
   each_convolution(context, [&](const Convolution& conv) {
-    if (conv.weight->rank() != 4 || conv.weight->dims()[2] <= limit.value) return;
+    if (conv.weight->rank() != 4) return;
     const std::int64_t height = conv.weight->dims()[2];
+    if (height <= limits.safe_kernel_height.value) return;
+    const bool is_refused = height > limits.max_kernel_height.value;
+    const auto& limit = is_refused ? limits.max_kernel_height : limits.safe_kernel_height;
     report.add({.place = Place::of(*conv.op),
                 .message = "the kernel's height must be at most " + std::to_string(limit.value) +
-                           ", got " + std::to_string(height),
+                           (is_refused ? "" : " (sources disagree)") + ", got " +
+                           std::to_string(height),
+                .is_contested = !is_refused,
                 .evidence = evidence_of(limit),
                 .engine_text = kernel_text("height", height, limit.value)});
   });
@@ -126,7 +131,7 @@ std::vector<Rule> convolution_rules() {
        .name = "kernel-height",
        .title = "A convolution kernel that is too high",
        .severity = Severity::kRefusedAtCompile,
-       .why = "Kernels are 29 high at most on M1, 32 later.",
+       .why = "Kernels are 29 high at most on M1, 32 later; 751K-ANE met 31 on M4.",
        .instead = "Split the kernel and add the results.",
        .evidence = "ane-guide app.A; 751K-ANE 3.3.",
        .engine_text = "Invalid conv kernel %s = %zd, It should be in [%zd,%zd]",

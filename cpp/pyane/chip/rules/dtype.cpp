@@ -113,6 +113,26 @@ void check_integer_compute(const RuleContext& context, Report& report) {
               .engine_text = "Unsupported tensor data type: " + type});
 }
 
+// uint16 and int16 indices are what coremltools makes for the engine.
+void check_gather_index(const RuleContext& context, Report& report) {
+  const FunctionView& function = context.function;
+  std::vector<const OpView*> found;
+  for (const OpView* op : function.operations_of({"gather", "gather_along_axis", "gather_nd"})) {
+    const InputView* indices = op->input("indices");
+    if (indices == nullptr || indices->type == nullptr || function.is_constant(*indices)) continue;
+    const DType dtype = indices->type->dtype;
+    if (is_integer(dtype) && dtype_info(dtype).bits > 16) found.push_back(op);
+  }
+  if (found.empty()) return;
+  const bool is_measured = context.chip.generation == 4;
+  const std::string dtype(dtype_name(found.front()->input("indices")->type->dtype));
+  report.add({.place = Place::of(*found.front()),
+              .message = std::string(found.front()->type()) + " takes indices of " + dtype +
+                         (is_measured ? "" : ", refused on M4; of this chip it is not known") +
+                         and_more(found.size()),
+              .is_contested = !is_measured});
+}
+
 }  // namespace
 
 std::vector<Rule> dtype_rules() {
@@ -165,6 +185,17 @@ std::vector<Rule> dtype_rules() {
        .evidence = "751K-ANE's validation messages on M4.",
        .engine_text = "Unsupported tensor data type: int32",
        .check_function = check_integer_compute},
+      {.id = "ANE026",
+       .name = "gather-index-type",
+       .title = "gather by 32-bit indices",
+       .severity = Severity::kRefusedAtCompile,
+       .why = "The validator of the engine's compiler refuses wide indices that are given or "
+              "computed at run time.",
+       .instead = "Look up on the CPU, or multiply by one-hot rows; in Core ML's programs, 16-bit "
+                  "indices.",
+       .evidence = "751K-ANE's validation messages on M4.",
+       .engine_text = "Unsupported gather index type",
+       .check_function = check_gather_index},
   };
 }
 

@@ -115,6 +115,39 @@ void check_subnormals(const RuleContext& context, Report& report) {
   }
 }
 
+void check_negative_zero(const RuleContext& context, Report& report) {
+  const FunctionView& function = context.function;
+  std::unordered_set<const mil::Literal*> seen;
+  for (const OpView& op : function.operations()) {
+    if (op.type().starts_with("constexpr_")) continue;
+    for (std::size_t i = 0; i < op.inputs.size(); ++i) {
+      const mil::Literal* literal = op.inputs[i].literal;
+      if (literal == nullptr || !is_data(op.names[i]) || !seen.insert(literal).second) continue;
+      const ConstantSummary* known = function.ranges().summary(*literal);
+      // Some are in many weights, by rounding; nothing else is somebody's intention.
+      if (known == nullptr || known->n_negative_zero < known->n_elements) continue;
+      report.add({.place = Place::of(op),
+                  .message = std::string(op.names[i]) + " is -0, which counts as +0",
+                  .evidence = evidence_of(context.chip.numerics.drops_zero_sign)});
+    }
+  }
+}
+
+void check_softplus(const RuleContext& context, Report& report) {
+  constexpr double kInfiniteInFp16 = 65520;
+  const FunctionView& function = context.function;
+  for (const OpView* op : function.operations_of({"softplus", "softplus_parametric", "softsign"})) {
+    const InputView* x = op->input("x");
+    // A parameter is what the caller makes of it.
+    if (x == nullptr || function.producer_of(*x) == nullptr || function.is_constant(*x)) continue;
+    if (function.range(*x).high < kInfiniteInFp16) continue;
+    report.add({.place = Place::of(*op),
+                .message = "nothing proves that the operand is finite, and of +inf " +
+                           std::string(op->type()) + " is 0 here",
+                .evidence = evidence_of(context.chip.numerics.softplus_of_infinity_is_zero)});
+  }
+}
+
 }  // namespace
 
 std::vector<Rule> numerics_rules() {
@@ -167,6 +200,26 @@ std::vector<Rule> numerics_rules() {
        .evidence = "ane-guide ch.3, measured on M1 Max and M5 Pro.",
        .engine_text = {},
        .check_function = check_subnormals},
+      {.id = "ANE085",
+       .name = "negative-zero",
+       .title = "A constant of -0",
+       .severity = Severity::kAdvice,
+       .why = "The engine has one zero: -0 counts as +0, so that 1 / -0 and rsqrt(-0) are +inf, "
+              "and signs cannot be carried by zeros.",
+       .instead = "Carry signs in a tensor of their own.",
+       .evidence = "ane-guide ch.3, measured on M1 Max.",
+       .engine_text = {},
+       .check_function = check_negative_zero},
+      {.id = "ANE086",
+       .name = "softplus-of-infinity",
+       .title = "softplus or softsign of something that may overflow",
+       .severity = Severity::kAdvice,
+       .why = "softplus(+inf) and softsign(+inf) are +0, so that an overflow before them looks "
+              "like a small number after.",
+       .instead = "Clip the operand first.",
+       .evidence = "ane-guide ch.3, measured on M1 Max.",
+       .engine_text = {},
+       .check_function = check_softplus},
   };
 }
 

@@ -53,21 +53,29 @@ void check_newer(const RuleContext& context, Report& report) {
       });
 }
 
-// One finding for each type of operation: more would say the same again.
+// One finding for each type of operation: more would say the same again. Where tables grant an
+// operation to this chip, but a sweep of a newer one could not compile it, that is worth a word.
 void check_contested(const RuleContext& context, Report& report) {
   std::map<std::string_view, std::vector<const OpView*>> found;
   for (const OpView& op : context.function.operations()) {
     const NativeOp* known = find_native_op(op.type());
-    if (known != nullptr && known->on(context.chip) == Support::kContested) {
+    if (known == nullptr) continue;
+    const Support support = known->on(context.chip);
+    const bool is_granted = support == Support::kNative || support == Support::kBridged;
+    if (support == Support::kContested || (is_granted && known->is_contested_after(context.chip))) {
       found[op.type()].push_back(&op);
     }
   }
   for (const auto& [type, operations] : found) {
     const NativeOp& known = *find_native_op(type);
-    std::string message = "sources disagree whether " + std::string(type) + " runs on this chip" +
-                          and_more(operations.size());
+    const bool is_here = known.on(context.chip) == Support::kContested;
+    std::string message =
+        "sources disagree whether " + std::string(type) + " runs on " +
+        (is_here ? "this chip" : "newer chips; of this one only Apple's tables speak") +
+        and_more(operations.size());
     report.add({.place = Place::of(*operations.front()),
                 .message = with_note(std::move(message), known),
+                .severity = is_here ? Severity::kRefusedAtCompile : Severity::kAdvice,
                 .is_contested = true,
                 .evidence = std::string(known.source),
                 .engine_text = std::string(known.engine_text)});
@@ -104,7 +112,8 @@ std::vector<Rule> operation_rules() {
        .name = "operation-needs-newer-chip",
        .title = "An operation that only newer engines run",
        .severity = Severity::kRefusedAtCompile,
-       .why = "Trigonometry came with M3, the texture unit (crop_resize, resample) with M2.",
+       .why = "Trigonometry came with M3, the texture unit (crop_resize, resample, "
+              "affine) with M2.",
        .instead = "Use a polynomial for sin and cos, and slices or a matmul for the others; or "
                   "compile for the newer chip.",
        .evidence = "ane-guide app.A, ch.4, 24, 26.",
@@ -114,8 +123,10 @@ std::vector<Rule> operation_rules() {
        .name = "operation-contested",
        .title = "An operation of which sources disagree",
        .severity = Severity::kRefusedAtCompile,
-       .why = "Apple's tables list the operation, but a program that consists of it alone did not "
-              "compile for somebody, or the other way round.",
+       .why =
+           "Apple's tables list the operation, but a program that consists of it alone did not "
+           "compile for somebody, or the other way round. Advice where they disagree about newer "
+           "chips only.",
        .instead = "Try it with `pyane doctor` or your own small program before relying on it.",
        .evidence = "ane-guide app.A against ANEForge 0.4.0's sweep on M5 Pro.",
        .engine_text = {},
