@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -313,6 +315,118 @@ def test_zeros_with_a_sign(dtype: str) -> None:
 
     assert len(pyane.check(text("-0, -0"), "m1", select="ANE085")) == 1
     assert pyane.check(text("-0, 1"), "m1", select="ANE085") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "mask", "fault"),
+    [
+        ([1, 2, 8, 64], [1, 2, 8, 64], [8, 8], ""),
+        ([1, 2, 512, 64], [1, 2, 511, 64], None, ""),
+        ([1, 2, 512, 64], [1, 2, 512, 64], None, "512 positions on both sides"),
+        ([1, 2, 1, 64], [1, 2, 2048, 64], None, ""),
+        ([1, 2, 1, 64], [1, 2, 2049, 64], None, "2049 positions"),
+        ([1, 2, 8, 64], [1, 2, 8, 64], [1, 2, 8, 8], "a mask for each head"),
+        ([1, 2, 8, 64], [1, 2, 8, 64], [1, 1, 1, 8], "a mask shared by all queries"),
+        ([1, 2, 1, 64], [1, 2, 8, 64], [1, 1, 1, 8], ""),
+    ],
+)
+def test_shapes_of_attention(
+    query: list[int], key: list[int], mask: list[int] | None, fault: str
+) -> None:
+    def tensor(dims: list[int]) -> str:
+        return f"tensor<fp16, {dims}>"
+
+    parameters = f"{tensor(query)} q, {tensor(key)} k, {tensor(key)} v"
+    arguments = "query = q, key = k, value = v"
+    if mask is not None:
+        parameters += f", {tensor(mask)} m"
+        arguments += ", attn_mask = m"
+    attention = f"{tensor(query)} y = scaled_dot_product_attention({arguments});"
+    text = f"{HEAD}func main<ios18>({parameters}) {{ {attention} }} -> (y);\n}}"
+    found = pyane.check(text, "m5", select="ANE062")
+    assert len(found) == (1 if fault else 0)
+    assert all(fault in f.message and f.is_contested for f in found)
+
+
+@pytest.mark.parametrize(("width", "found"), [(13, ""), (14, "m2"), (15, "m2"), (16, "m2 m4")])
+def test_kernels_about_as_wide_as_they_may_be(width: int, found: str) -> None:
+    """Refused on M1 from 14, on M4 from 16; contested between on M2."""
+    w = f"tensor<fp16, [64, 64, 1, {width}]>"
+    weight = f'{w} w = const()[val = {w}(BLOBFILE(path = string("w"), offset = uint64(64)))];'
+    conv = f'{T} y = conv(x = x, weight = w, pad_type = string("same"));'
+    text = HEAD + function("main", weight, conv) + "}"
+    by_chip = {f.chip: f for f in pyane.check(text, ["m1", "m2", "m4"], select="ANE030")}
+    assert by_chip.keys() == {*found.split(), *(["m1"] if width > 13 else [])}
+    assert all(f.is_contested == (f.chip == "m2" and width < 16) for f in by_chip.values())
+    for finding in by_chip.values():
+        bound = {"m1": 13, "m2": 15 if width > 15 else 13, "m4": 15}[finding.chip]
+        assert finding.engine_text == (
+            f"Invalid conv kernel width = {width}, It should be in [1,{bound}]"
+        )
+
+
+@pytest.mark.parametrize(("chip_name", "bound"), [("m1", 29), ("m3", 31), ("m4", 8)])
+def test_windows_about_as_large_as_they_may_be(chip_name: str, bound: int) -> None:
+    for size, times in ((bound, 0), (bound + 1, 1)):
+        pool = (
+            f"{T} y = avg_pool(x = x, kernel_sizes = tensor<int32, [2]>([1, {size}]), "
+            'pad_type = string("same"));'
+        )
+        text = HEAD + function("main", pool) + "}"
+        assert len(pyane.check(text, chip_name, select="ANE020")) == times
+
+
+@pytest.mark.parametrize(
+    ("n", "found"),
+    [(2**30, []), (2**30 + 2, [True]), (1_700_000_000, [True]), (2**31 - 1, [False])],
+)
+def test_weights_about_as_many_as_they_may_be(n: int, found: list[bool]) -> None:
+    """2 GiB are beyond the first failures, 3.4 GB fail for sure."""
+    w = f"tensor<fp16, [{n}]>"
+    weight = f'{w} w = const()[val = {w}(BLOBFILE(path = string("w"), offset = uint64(64)))];'
+    text = HEAD + function("main", weight, RELU) + "}"
+    assert [f.is_contested for f in pyane.check(text, "m5", select="ANE093")] == found
+
+
+@pytest.mark.parametrize("steps", [["add"], ["mul", "add"], ["maximum"], ["real_div"]])
+@pytest.mark.parametrize("is_sum", [True, False])
+def test_roots_of_a_reduction_through_constants(steps: list[str], is_sum: bool) -> None:
+    t = "tensor<fp16, [1, 64, 8, 1]>"
+    lines = [
+        f"{t} v0 = reduce_mean(x = x, axes = tensor<int32, [1]>([3]), keep_dims = bool(true));"
+    ]
+    for i, op in enumerate(steps):
+        operand = "fp16(0x1p-4)" if is_sum else f"v{i}"
+        lines.append(f"{t} v{i + 1} = {op}(x = v{i}, y = {operand});")
+    lines.append(f"{t} y = sqrt(x = v{len(steps)});")
+    found = pyane.check(HEAD + function("main", *lines) + "}", "m4", select="ANE053")
+    assert len(found) == (1 if is_sum else 0)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (struct.pack("<IIQQ40x", 0xDEADBEEF, 1, 8, 128) + bytes(8), ""),
+        (struct.pack("<IIQQ40x", 0xDEADBEEF, 2, 8, 128) + bytes(8), "must be fp16 .* got fp32"),
+        (struct.pack("<IIQQ40x", 0xDEADBEEF, 99, 8, 128) + bytes(8), "got number 99"),
+        (struct.pack("<IIQQ40x", 0xDEADBEE0, 1, 8, 128) + bytes(8), "sentinel 0xdeadbeef"),
+        (bytes(63), "the file ends at 127"),
+    ],
+)
+def test_records_of_weights(record: bytes, message: str) -> None:
+    weight = (
+        "tensor<fp16, [4]> w = const()[val = tensor<fp16, [4]>("
+        'BLOBFILE(path = string("w"), offset = uint64(64)))];'
+    )
+    file = struct.pack("<II56x", 1, 2) + record
+    text = HEAD + function("main", weight, RELU) + "}"
+    found = {f.chip: f for f in pyane.check(text, ["m1", "m4"], weights={"w": file})}
+    assert found.keys() == ({"m1", "m4"} if message else set())
+    for chip_name, finding in found.items():
+        assert finding.rule == "ANE090"
+        assert re.search(message, finding.message), finding.message
+        # M4 is said to have compiled a record of another type.
+        assert finding.is_contested == (chip_name == "m4" and "got" in message)
 
 
 def test_softplus_of_a_parameter_is_the_callers_business() -> None:

@@ -100,6 +100,20 @@ def test_m3_ignores_the_weight_of_a_convolution_given_at_run_time(rng):
     np.testing.assert_array_equal(device("m3").compile(constant)(x=x), supported)
 
 
+def test_m4_attends_to_what_the_mask_hides(rng):
+    q, k, v = (rng.normal(size=(1, 1, 4, 8)).astype(np.float16) for _ in range(3))
+    mask = np.array([[True, True, False, False]] * 4)
+    operands = {"query": q, "key": k, "value": v}
+    op = "scaled_dot_product_attention"
+    plain = mil_text.single(op, operands, "float16", q.shape)
+    masked = mil_text.single(op, operands, "float16", q.shape, attn_mask=mask)
+    ignored = device("m4").compile(masked)(**operands)
+    np.testing.assert_array_equal(ignored, device("m4").compile(plain)(**operands))
+    assert (device("m5").compile(masked)(**operands) != ignored).any()
+    honest = pyane.device(chip="m4").compile(masked)(**operands)
+    assert (honest != ignored).any()
+
+
 def test_m3_is_poisoned_by_tile():
     x = np.ones((1, 2), np.float16)
     harmless = mil_text.single("relu", {"x": x}, "float16", (1, 2))

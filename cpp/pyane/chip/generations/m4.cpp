@@ -48,6 +48,8 @@ std::vector<Profile> m4_profiles() {
   numerics.flush_mac_denormals =
       predicted(false, "ane-guide ch.3, on M5 Pro; 751K-ANE on M4 drops products below 2^-16");
   numerics.rounds_ties_away = measured(true, "m4", "751K-ANE");
+  numerics.nan_becomes_infinity =
+      contested(true, "ane-guide ch.3, on M1 Max; 751K-ANE on M4: a large finite number");
   numerics.accumulator = measured(std::string_view("q15.16"), "m4", "751K-ANE");
 
   Rates& rates = g.rates;
