@@ -429,6 +429,12 @@ def test_records_of_weights(record: bytes, message: str) -> None:
         assert finding.is_contested == (chip_name == "m4" and "got" in message)
 
 
+def test_images_as_inputs() -> None:
+    """No record of it in the verifier: the linter knows it all the same."""
+    text = HEAD + function("main", f"{T} y = pixel_buffer_to_tensor(x = x);") + "}"
+    assert [f.rule for f in pyane.check(text, "m1")] == ["ANE001"]
+
+
 def test_softplus_of_a_parameter_is_the_callers_business() -> None:
     text = HEAD + function("main", f"{T} y = softplus(x = x);") + "}"
     assert pyane.check(text, "m1", select="ANE086") == []

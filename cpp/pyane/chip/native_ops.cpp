@@ -134,6 +134,8 @@ constexpr Row kRows[] = {
     {"not_equal", "NNNNN", ""},
     {"one_hot", "xxxxx", "compare with a constant range", kNoBackend},
     {"pad", "NNNNN", "height and width only"},
+    {"pixel_buffer_to_tensor", "xxxxx", "take uint8 and dequantize", kNoBackend,
+     "ane-guide ch.8: parses; lowered for entitled processes only"},
     {"pixel_shuffle", "NNNNN", "factors 1, 2, 3, 4 or 8"},
     {"pixel_unshuffle", "NNNNN", "factors 1, 2, 3, 4 or 8"},
     {"pow", "NNNNN", ""},

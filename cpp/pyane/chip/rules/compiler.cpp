@@ -41,6 +41,16 @@ void check_concat(const RuleContext& context, Report& report) {
               .evidence = evidence_of(quirk)});
 }
 
+void check_concat_of_one(const RuleContext& context, Report& report) {
+  for (const OpView* op : context.function.operations_of({"concat"})) {
+    const auto n_values = std::count(op->names.begin(), op->names.end(), "values");
+    if (n_values > 1) continue;
+    report.add(
+        {.place = Place::of(*op),
+         .message = "concat must have two operands or more, got " + std::to_string(n_values)});
+  }
+}
+
 void check_gelu(const RuleContext& context, Report& report) {
   for (const OpView* op : context.function.operations_of({"gelu"})) {
     if (op->input("mode") != nullptr) continue;
@@ -312,6 +322,15 @@ std::vector<Rule> compiler_rules() {
        .evidence = "ane-guide ch.19, measured on M1 Max.",
        .engine_text = {},
        .check_function = check_fan_in},
+      {.id = "ANE063",
+       .name = "concat-of-one",
+       .title = "concat of a single operand",
+       .severity = Severity::kRefusedAtCompile,
+       .why = "The validator wants two operands. Core ML's passes drop such a concat before.",
+       .instead = "Leave it away.",
+       .evidence = "ane-guide app.A: a text in Apple's compiler.",
+       .engine_text = "Concat layer must have at least 2 inputs",
+       .check_function = check_concat_of_one},
   };
 }
 

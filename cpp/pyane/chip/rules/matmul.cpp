@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "pyane/chip/ranges.h"
 #include "pyane/chip/rules.h"
@@ -37,6 +38,26 @@ void check_inner(const RuleContext& context, Report& report) {
   }
 }
 
+void check_odd_inner(const RuleContext& context, Report& report) {
+  constexpr std::int64_t kStep = 32;
+  const auto& quirk = context.chip.quirks.zeroes_odd_matmul;
+  if (!quirk.value) return;
+  std::vector<const OpView*> found;
+  for (const OpView* op : context.function.operations_of({"matmul"})) {
+    if (contracted_extent(context.function, *op) % kStep != 0) found.push_back(op);
+  }
+  if (found.empty()) return;
+  report.add(
+      {.place = Place::of(*found.front()),
+       .message = "a matmul over " +
+                  std::to_string(contracted_extent(context.function, *found.front())) +
+                  " terms, no multiple of 32, gave zeros to one; ane-guide summed other numbers "
+                  "of terms rightly" +
+                  and_more(found.size()),
+       .is_contested = is_contested(quirk),
+       .evidence = evidence_of(quirk)});
+}
+
 }  // namespace
 
 std::vector<Rule> matmul_rules() {
@@ -59,6 +80,16 @@ std::vector<Rule> matmul_rules() {
        .evidence = "751K-ANE 3.3, measured on M4.",
        .engine_text = {},
        .check_function = check_inner},
+      {.id = "ANE042",
+       .name = "matmul-not-of-32",
+       .title = "A matmul over an extent that is no multiple of 32",
+       .severity = Severity::kSilentlyWrong,
+       .why = "One report of zeros on M1; the published vectors of ane-guide, of other lengths, "
+              "come out right there.",
+       .instead = "If it happens to you: pad both operands with zeros to a multiple of 32.",
+       .evidence = "maderix/ANE issue 47; against it ane-guide ch.3, on M1 Max.",
+       .engine_text = {},
+       .check_function = check_odd_inner},
   };
 }
 
