@@ -7,6 +7,7 @@ import pytest
 
 import backend
 import mil_text
+import pyane
 from pyane._core import mil
 from pyane.errors import CompileError, MilVerifyError, ShapeError
 
@@ -45,6 +46,30 @@ def test_shape_arithmetic_is_folded(rng, shape):
     result = bound.functions[0].operations[-1].outputs[0]
     assert result.type.shape == expected.shape
     np.testing.assert_array_equal(backend.device().compile(str(bound))(x), expected)
+
+
+def test_an_empty_constant_adds_nothing_to_a_shape(rng):
+    """What PyTorch's x.flatten(1) becomes: no dimension is left behind those that are flattened."""
+    operations = [
+        COMPUTED_SHAPE[0],
+        COMPUTED_SHAPE[1],
+        COMPUTED_SHAPE[4],
+        "tensor<int32, [0]> rest = const()[val = tensor<int32, [0]>([])];",
+        mil_text.operation(
+            "concat",
+            "to",
+            "tensor<int32, [2]>",
+            {"values": ("%rows1", np.array([-1]), "%rest"), "axis": 0},
+        ),
+        mil_text.operation("reshape", "y", "tensor<fp16, [?, ?]>", {"x": "%x", "shape": "%to"}),
+    ]
+    text = mil_text.program({"x": "tensor<fp16, [?, 4, ?]>"}, operations, ["y"])
+    bound = mil.bind_dimensions(mil.parse(text, "model.mil"), "", {"x": (3, 4, 5)})
+    x = rng.normal(size=(3, 4, 5)).astype(np.float16)
+    np.testing.assert_array_equal(
+        backend.device().compile(str(bound))(x), x.reshape(3, 20), strict=True
+    )
+    assert isinstance(pyane.check(text, chip="all"), list)
 
 
 def test_flexible_shape_information_goes_with_the_last_unknown_dimension():

@@ -142,8 +142,26 @@ FAULTS = [
     ("undefined output", "", "func 'main': 'y' is not defined"),
     (
         "zero dimension",
-        f"tensor<fp16, [0]> e = const()[val = tensor<fp16, [0]>([])]; {X} y = relu(x = x);",
-        "'e' must have positive dimensions, got tensor<fp16, [0]>",
+        f"tensor<fp16, [0]> e = const()[val = tensor<fp16, [0]>([])]; {X} y = relu(x = e);",
+        "relu 'y': 'e' must have positive dimensions, got tensor<fp16, [0]>",
+    ),
+    (
+        "literal with a zero dimension",
+        f"{X} y = relu(x = tensor<fp16, [0]>([]));",
+        "relu 'y': a literal must have positive dimensions, got tensor<fp16, [0]>",
+    ),
+    (
+        "empty output",
+        "tensor<fp16, [0]> y = const()[val = tensor<fp16, [0]>([])];",
+        "func 'main': 'y' must have positive dimensions, got tensor<fp16, [0]>",
+    ),
+    (
+        "concat of nothing but empty constants",
+        (
+            "tensor<fp16, [0]> e = const()[val = tensor<fp16, [0]>([])]; "
+            "tensor<fp16, [0]> y = concat(values = (e, e), axis = int32(0), interleave = bool(false));"
+        ),
+        "concat 'y': the result must have dimensions in [1, ",
     ),
 ]
 

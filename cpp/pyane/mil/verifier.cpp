@@ -204,7 +204,6 @@ class Verifier {
     const Literal& literal =
         attribute != nullptr ? attribute->value : argument->operands[0].literal();
     const Value& declared = operation.outputs.front();
-    check_dims(declared);
     Type type = literal.type;
     if (!merge(type, declared.type)) {
       fail(declared.location, "'" + declared.name + "' is declared as " + to_string(declared.type) +
@@ -221,8 +220,22 @@ class Verifier {
     return names;
   }
 
-  ValueId resolve(const Operand& operand) {
-    if (!operand.is_name()) return add_literal(operand.literal());
+  bool is_empty(ValueId id) const {
+    const Type& type = result_.values[static_cast<std::size_t>(id)].type;
+    return type.is_tensor() && std::find(type.dims.begin(), type.dims.end(), 0) != type.dims.end();
+  }
+
+  // Converters leave empty constants behind: the dimensions after the last one that is flattened.
+  // Nothing but concat, to which they add nothing, may read them.
+  ValueId resolve(const Operand& operand, bool may_be_empty = false) {
+    const ValueId id = operand.is_name() ? find(operand) : add_literal(operand.literal());
+    if (may_be_empty || !is_empty(id)) return id;
+    const VerifiedValue& value = result_.values[static_cast<std::size_t>(id)];
+    fail(operand.location, (value.name.empty() ? "a literal" : "'" + value.name + "'") +
+                               " must have positive dimensions, got " + to_string(value.type));
+  }
+
+  ValueId find(const Operand& operand) const {
     const auto found = names_.find(operand.name());
     if (found != names_.end()) return found->second.first;
     for (const Operation& later : function_.body.operations) {
@@ -285,7 +298,7 @@ class Verifier {
       }
       std::vector<ValueId> values;
       for (const Operand& operand : argument.operands) {
-        values.push_back(resolve(operand));
+        values.push_back(resolve(operand, joins_values(spec, record)));
         check_operand(spec, operand.location,
                       result_.values[static_cast<std::size_t>(values.back())]);
       }
@@ -310,6 +323,18 @@ class Verifier {
       return a.spec < b.spec;  // Entries of one vector: the record's order.
     });
     return bound;
+  }
+
+  static bool joins_values(const InputSpec& spec, const OpRecord& record) {
+    return record.name == "concat" && spec.name == "values";
+  }
+
+  // After their types were checked, what evaluates and what lints need not know of empty values.
+  void leave_out_empty_values(VerifiedOperation& verified) const {
+    for (VerifiedInput& input : verified.inputs) {
+      if (!joins_values(*input.spec, *verified.record)) continue;
+      std::erase_if(input.values, [this](ValueId id) { return is_empty(id); });
+    }
   }
 
   static std::string named(const InputSpec& spec, const VerifiedValue& value) {
@@ -512,6 +537,7 @@ class Verifier {
   void add_operation(const Operation& operation, std::vector<VerifiedOperation>& operations) {
     VerifiedOperation verified = check_arguments(operation);
     std::vector<Type> types = infer_checked(verified);
+    leave_out_empty_values(verified);
     const std::vector<Value>& declared = operation.outputs;
     if (types.size() != declared.size()) {
       fail(operation.location, "has " + std::to_string(types.size()) + " results, got " +
