@@ -66,6 +66,8 @@ CLAIMS = [
     Claim("a convolution's weight at run time is ignored, crashes the compiler, or works", "field guide, ane-guide ch.19, imperatormk, 751K-ANE", "?", "ANE033"),
     Claim("a constant operand of matmul is invalid", "imperatormk; not ANEForge", "L", "none: ANEForge's programs run so"),
     Claim("tile poisons the process", "field guide", "M", "ANE054"),
+    Claim("tile, pixel_shuffle, depth_to_space and their kin take factors of 2, 3, 4 and 8", "ane-guide app.A", "M", "ANE027"),
+    Claim("transpose exchanges the last four dimensions only", "ane-guide app.A", "M", "ANE028"),
     Claim("topk with k of 3 and 4 fails", "ANEForge, ane-guide ch.17", "M", "ANE019"),
     Claim("a wide square before an activation fails", "ANEForge", "M", "ANE055"),
     Claim("a reduction times 0 crashes the compiler", "ANEForge", "M", "ANE057"),

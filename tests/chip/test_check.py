@@ -435,6 +435,14 @@ def test_images_as_inputs() -> None:
     assert [f.rule for f in pyane.check(text, "m1")] == ["ANE001"]
 
 
+@pytest.mark.parametrize(("reps", "times"), [("1, 2, 8, 3", 0), ("1, 1, 1, 5", 1)])
+def test_tiles_by_other_factors(reps: str, times: int) -> None:
+    numbers = [int(n) for n in reps.split(",")]
+    dims = [n * extent for n, extent in zip(numbers, [1, 64, 8, 64], strict=True)]
+    tile = f"tensor<fp16, {dims}> y = tile(x = x, reps = tensor<int32, [4]>([{reps}]));"
+    assert len(pyane.check(HEAD + function("main", tile) + "}", "m1", select="ANE027")) == times
+
+
 def test_softplus_of_a_parameter_is_the_callers_business() -> None:
     text = HEAD + function("main", f"{T} y = softplus(x = x);") + "}"
     assert pyane.check(text, "m1", select="ANE086") == []

@@ -87,6 +87,8 @@ EXPECTED = {
     "ANE024": Expected(4, ALL, COMPILE, [], r"int32 .and 1 more"),
     "ANE025": Expected(5, ALL, COMPILE, [], "add computes in int32"),
     "ANE026": Expected(4, ALL, COMPILE, of(1, 2, 3, 5), "indices of int32"),
+    "ANE027": Expected(4, ALL, COMPILE, ALL, "pixel_shuffle by 5"),
+    "ANE028": Expected(4, ALL, COMPILE, ALL, "first of five"),
     "ANE030": Expected(6, ALL, COMPILE, [], "at most 1[35], got 31"),
     "ANE031": Expected(6, ALL, COMPILE, [], "at most (29|32), got 33"),
     "ANE032": Expected(6, ALL, COMPILE, of(4), "three axes"),

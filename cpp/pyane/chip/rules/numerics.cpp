@@ -136,16 +136,18 @@ void check_negative_zero(const RuleContext& context, Report& report) {
 void check_softplus(const RuleContext& context, Report& report) {
   constexpr double kInfiniteInFp16 = 65520;
   const FunctionView& function = context.function;
+  std::vector<const OpView*> found;
   for (const OpView* op : function.operations_of({"softplus", "softplus_parametric", "softsign"})) {
     const InputView* x = op->input("x");
     // A parameter is what the caller makes of it.
     if (x == nullptr || function.producer_of(*x) == nullptr || function.is_constant(*x)) continue;
-    if (function.range(*x).high < kInfiniteInFp16) continue;
-    report.add({.place = Place::of(*op),
-                .message = "nothing proves that the operand is finite, and of +inf " +
-                           std::string(op->type()) + " is 0 here",
-                .evidence = evidence_of(context.chip.numerics.softplus_of_infinity_is_zero)});
+    if (function.range(*x).high >= kInfiniteInFp16) found.push_back(op);
   }
+  if (found.empty()) return;
+  report.add({.place = Place::of(*found.front()),
+              .message = "nothing proves that the operand is finite, and of +inf " +
+                         std::string(found.front()->type()) + " is 0 here" + and_more(found.size()),
+              .evidence = evidence_of(context.chip.numerics.softplus_of_infinity_is_zero)});
 }
 
 }  // namespace

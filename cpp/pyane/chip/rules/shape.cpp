@@ -209,6 +209,51 @@ void check_pool_window(const RuleContext& context, Report& report) {
   }
 }
 
+// The argument that says by how much an operation repeats or regroups; empty for others.
+std::string_view factor_argument(std::string_view op) {
+  if (op == "tile") return "reps";
+  if (op == "pixel_shuffle") return "upscale_factor";
+  if (op == "pixel_unshuffle") return "downscale_factor";
+  if (op == "depth_to_space" || op == "space_to_depth") return "block_size";
+  if (op == "batch_to_space" || op == "space_to_batch") return "block_shape";
+  return {};
+}
+
+void check_factors(const RuleContext& context, Report& report) {
+  constexpr std::array<std::int64_t, 5> kFactors = {1, 2, 3, 4, 8};
+  const FunctionView& function = context.function;
+  for (const OpView* op :
+       function.operations_of({"batch_to_space", "depth_to_space", "pixel_shuffle",
+                               "pixel_unshuffle", "space_to_batch", "space_to_depth", "tile"})) {
+    const std::string_view name = factor_argument(op->type());
+    std::vector<std::int64_t> factors =
+        function.integers(*op, name).value_or(std::vector<std::int64_t>{});
+    if (const auto factor = function.integer(*op, name)) factors = {*factor};
+    const auto other = std::find_if(factors.begin(), factors.end(), [&](std::int64_t factor) {
+      return std::find(kFactors.begin(), kFactors.end(), factor) == kFactors.end();
+    });
+    if (other == factors.end()) continue;
+    report.add({.place = Place::of(*op),
+                .message = std::string(op->type()) + " by " + std::to_string(*other) +
+                           ": Apple's table has 2, 3, 4 and 8; whether the compiler makes others "
+                           "of these, nobody says",
+                .is_contested = true});
+  }
+}
+
+void check_transpose_of_first(const RuleContext& context, Report& report) {
+  for (const OpView* op : context.function.operations_of({"transpose"})) {
+    const auto perm = context.function.integers(*op, "perm");
+    if (!perm || perm->size() != 5) continue;
+    const std::int64_t first = perm->front() < 0 ? perm->front() + 5 : perm->front();
+    if (first == 0) continue;
+    report.add({.place = Place::of(*op),
+                .message = "moves the first of five dimensions; Apple's table has the last four, "
+                           "and nobody tried",
+                .is_contested = true});
+  }
+}
+
 }  // namespace
 
 std::vector<Rule> shape_rules() {
@@ -318,6 +363,25 @@ std::vector<Rule> shape_rules() {
        .evidence = "ane-guide app.A against its ch.17; 751K-ANE 3.3.",
        .engine_text = {},
        .check_function = check_pool_window},
+      {.id = "ANE027",
+       .name = "odd-factor",
+       .title = "Repeating or regrouping by another factor than 2, 3, 4 and 8",
+       .severity = Severity::kRefusedAtCompile,
+       .why = "tile, pixel_shuffle, depth_to_space and their kin take these factors by Apple's "
+              "tables.",
+       .instead = "Make 6 of 2 and 3, 16 of 2 and 8; or reshape and transpose.",
+       .evidence = "ane-guide app.A.",
+       .engine_text = {},
+       .check_function = check_factors},
+      {.id = "ANE028",
+       .name = "transpose-of-batch",
+       .title = "A transpose that moves the first of five dimensions",
+       .severity = Severity::kRefusedAtCompile,
+       .why = "The engine exchanges depth, channels, height and width; the batch stays first.",
+       .instead = "Reshape so that four dimensions are enough.",
+       .evidence = "ane-guide app.A.",
+       .engine_text = "NE Input Transpose is not supported for this arch",
+       .check_function = check_transpose_of_first},
   };
 }
 
