@@ -6,6 +6,7 @@ that is not a single remark has an answer, and every rule a claim.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -137,5 +138,7 @@ CLAIMS = [
 def table() -> str:
     """The claims in Markdown."""
     lines = ["| claim | sources | weight | here |", "| --- | --- | --- | --- |"]
-    lines += [f"| {c.claim} | {c.source} | {c.weight} | {c.answer} |" for c in CLAIMS]
+    for c in CLAIMS:
+        answer = re.sub(r"ANE\d{3}", lambda m: f"[{m[0]}](#{m[0].lower()})", c.answer)
+        lines.append(f"| {c.claim} | {c.source} | {c.weight} | {answer} |")
     return "\n".join(lines) + "\n"

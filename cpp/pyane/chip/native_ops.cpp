@@ -40,8 +40,8 @@ constexpr Row kRows[] = {
     {"batch_norm", "NNNNN", ""},
     {"batch_to_space", "NNNNN", "factors 2, 3, 4 or 8"},
     {"cast", "NNNN?",
-     "fp16, fp32, bool; integers are another matter (ANE024). ane-guide app.A: native; ANEForge's "
-     "sweep on M5: not by itself",
+     "fp16, fp32, bool; wide integers are another matter (ANE024). ane-guide app.A: native, and "
+     "751K-ANE's analysis of M6 lists the engine; ANEForge's sweep on M5: not by itself",
      kNone, kSweep},
     {"ceil", "NNNNN", ""},
     {"clamped_relu", "NNNNN", ""},
