@@ -336,6 +336,23 @@ def test_github(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"title={first.rule} {first.name}" in out
 
 
+@pytest.mark.parametrize("output_format", ["text", "json", "sarif", "github"])
+def test_a_broken_model_does_not_hide_the_findings_in_others(
+    capsys: pytest.CaptureFixture[str], here: Path, output_format: str
+) -> None:
+    (here / "broken.mlmodel").write_bytes(b"\xff\xff\xff")
+    names = ("broken.mlmodel", "none.mil", "wrong.mil")
+    out = check(capsys, *names, "--format", output_format, "--fail-on", "never", code=1)
+    assert findings()[0].rule in out
+    assert "broken.mlmodel: " in out
+    assert "none.mil: model does not exist" in out
+    if output_format == "sarif":
+        (log,) = json.loads(out)["runs"]
+        known = [rule["id"] for rule in log["tool"]["driver"]["rules"]]
+        assert [result["ruleId"] for result in log["results"]][:2] == ["ModelError", "ModelError"]
+        assert all(known[result["ruleIndex"]] == result["ruleId"] for result in log["results"])
+
+
 def test_settings_in_pyproject(capsys: pytest.CaptureFixture[str], here: Path) -> None:
     rules = sorted({d.rule for d in findings("all")})
     (here / "inner").mkdir()
@@ -366,10 +383,15 @@ def test_settings_in_pyproject(capsys: pytest.CaptureFixture[str], here: Path) -
         ("[tool", "pyproject.toml: .tool.pyane.check. must be TOML"),
         ("[tool.pyane.check]\nignor = []", "must be chip, chips, .*, got 'ignor'"),
         ("[tool.pyane.check]\nignore = 3", "ignore must be a list of names, got 3"),
-        ("[tool.pyane.check]\nfail-on = 3", "fail-on must be text, got 3"),
+        ("[tool.pyane.check]\nignore = ['ANE999']", r"pyproject.toml: .* ignore must .* 'ANE999'"),
+        ("[tool.pyane.check]\nselect = ['ANE999']", r"pyproject.toml: .* select must .* 'ANE999'"),
+        ("[tool.pyane.check]\nchip = ['m99']", "pyproject.toml: .*'m99'"),
+        ("[tool.pyane.check]\nfail-on = 3", "fail-on must be one of refused-at-compile, .*, got 3"),
+        ("[tool.pyane.check]\nfail-on = 'bad'", "pyproject.toml: .*fail-on must .* got 'bad'"),
         ("[tool.pyane.check]\nchips = 3", "chips must be a table"),
         ("[tool.pyane.check.chips.m1]\nselect = []", "chips.m1 may only hold ignore"),
-        ("[tool.pyane.check.chips.m99]\nignore = []", "m99"),
+        ("[tool.pyane.check.chips.m99]\nignore = []", "pyproject.toml: .*'m99'"),
+        ("[tool.pyane.check.chips.m1]\nignore = ['x']", r"chips\.m1\.ignore must name rules"),
         ("[tool.pyane]\ncheck = 3", "must be a table"),
     ],
 )

@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..errors import ConfigError, MilSyntaxError, MilVerifyError, UnsupportedOpError
-from .check_config import Config, read_config
+from ..errors import (
+    BlobError,
+    ConfigError,
+    MilSyntaxError,
+    MilVerifyError,
+    ModelError,
+    ShapeError,
+    UnsupportedOpError,
+)
+from .check_config import NEVER, Config, read_config
 from .check_report import FORMATS, Checked, Failure, write_report
 from .model_options import FunctionOption, LinksOption, ShapeOption, check_format, load_model
 
 if TYPE_CHECKING:
     from ..check import Diagnostic
     from ..model import Model
-
-NEVER = "never"
 
 
 def check(
@@ -62,7 +68,8 @@ def check(
 ) -> None:
     """Say what chips would refuse, get silently wrong or do slowly, and what to write instead.
 
-    Needs no engine. Exit code 1 when there are findings (see --fail-on) or a model does not verify.
+    Needs no engine. Exit code 1 when there are findings (see --fail-on) or a model cannot be read or does
+    not verify.
     Options can be kept in pyproject.toml, under [tool.pyane.check]: docs/models.md.
 
     \b
@@ -104,6 +111,9 @@ def _check_one(
     except (MilSyntaxError, MilVerifyError, UnsupportedOpError) as e:
         failure = Failure(type(e).__name__, str(e), e.line, e.column)
         return Checked(name, model, [], failure)
+    except (ModelError, BlobError, ShapeError) as e:
+        # One broken package must not hide what was found in the others.
+        return Checked(name, model, [], Failure(type(e).__name__, str(e), 0, 0))
 
 
 def _findings(model: Model, settings: Config, function: str) -> list[Diagnostic]:

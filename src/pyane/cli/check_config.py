@@ -21,6 +21,8 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: The value of fail-on with which no finding fails.
+NEVER = "never"
 _FILE = "pyproject.toml"
 _MAX_BYTES = 1 << 20
 
@@ -83,7 +85,7 @@ def read_config(path: Path | None) -> Config:
     """Settings from a file; None: the nearest pyproject.toml here or above, if any.
 
     Raises:
-        ConfigError: Not TOML, or a setting that there is not or of another type.
+        ConfigError: Not TOML, or a setting, chip or rule that there is not.
         OSError: The named file cannot be read.
     """
     if path is None:
@@ -92,6 +94,8 @@ def read_config(path: Path | None) -> Config:
         path = next((file for file in found if file.is_file()), None)
         if path is None:
             return Config()
+    from ..check import SEVERITIES
+
     table = _section(path)
     known = {"chip", "ignore", "select", "fail-on", "chips"}
     unknown = sorted(set(table) - known)
@@ -99,8 +103,9 @@ def read_config(path: Path | None) -> Config:
         _fail(path, f"settings must be {', '.join(sorted(known))}, got '{unknown[0]}'")
     default = Config()
     fail_on = table.get("fail-on", default.fail_on)
-    if not isinstance(fail_on, str):
-        _fail(path, f"fail-on must be text, got {fail_on!r}")
+    levels = (*SEVERITIES, NEVER)
+    if fail_on not in levels:
+        _fail(path, f"fail-on must be one of {', '.join(levels)}, got {fail_on!r}")
     per_chip = table.get("chips", {})
     if not isinstance(per_chip, dict):
         _fail(path, f"chips must be a table, got {per_chip!r}")
@@ -108,11 +113,13 @@ def read_config(path: Path | None) -> Config:
     for chip, settings in per_chip.items():
         if not isinstance(settings, dict) or set(settings) - {"ignore"}:
             _fail(path, f"chips.{chip} may only hold ignore, got {settings!r}")
-        ignore_on[chip] = _names(path, f"chips.{chip}.ignore", settings.get("ignore", []))
+        ignore_on[chip] = _rules(path, f"chips.{chip}.ignore", settings.get("ignore", []))
+    chips = _names(path, "chip", table.get("chip", default.chips)) or default.chips
+    _require_chips(path, [*chips, *ignore_on])
     return Config(
-        chips=_names(path, "chip", table.get("chip", default.chips)) or default.chips,
-        ignore=_names(path, "ignore", table.get("ignore", [])),
-        select=_names(path, "select", table.get("select", [])),
+        chips=chips,
+        ignore=_rules(path, "ignore", table.get("ignore", [])),
+        select=_rules(path, "select", table.get("select", [])),
         fail_on=fail_on,
         ignore_on=ignore_on,
     )
@@ -143,6 +150,27 @@ def _names(path: Path, name: str, value: Any) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(item, str) for item in names):
         _fail(path, f"{name} must be a list of names, got {value!r}")
     return list(names)
+
+
+def _rules(path: Path, name: str, value: Any) -> list[str]:
+    from .._core import chip
+
+    names = _names(path, name, value)
+    for rule in names:
+        if chip.find_rule(rule) is None:
+            _fail(path, f"{name} must name rules (ANE001, operation-refused, ...), got '{rule}'")
+    return names
+
+
+def _require_chips(path: Path, names: Sequence[str]) -> None:
+    from .. import chips
+
+    for name in names:
+        try:
+            if name.lower() != "all":
+                chips.find(name)
+        except ConfigError as e:
+            _fail(path, str(e))
 
 
 def _fail(path: Path, problem: str) -> Any:

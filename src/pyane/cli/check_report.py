@@ -48,7 +48,7 @@ _FIELDS = (
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a model could not be checked: it does not parse or verify."""
+    """Why a model could not be checked: it cannot be read, or does not parse or verify."""
 
     kind: str
     message: str
@@ -64,7 +64,7 @@ class Checked:
         name: As on the command line.
         model: None when it could not be read.
         findings: In the order of the text.
-        failure: Set when there are no findings because it does not verify.
+        failure: Set when there are no findings because it could not be checked.
     """
 
     name: str

@@ -22,10 +22,13 @@ _LEVELS = {
     "slow": "warning",
     "advice": "note",
 }
-# Programs that do not parse or verify are findings, too.
+# Models that cannot be read, and programs that do not parse or verify, are findings, too.
 _FAULTS = {
+    "BlobError": "A weight file that is broken or missing",
     "MilSyntaxError": "Text that does not follow MIL's grammar",
     "MilVerifyError": "A program that breaks a rule of MIL",
+    "ModelError": "A model that cannot be loaded",
+    "ShapeError": "A shape that the model does not allow",
     "UnsupportedOpError": "An operation that pyane does not know",
 }
 
