@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from pyane import llama, train
 from pyane.errors import CheckpointError, ConfigError, DataError
+from pyane.train.config_file import read_settings
 from pyane.train.metrics import read_jsonl
 from pyane.train.stories import story_text
 
@@ -153,6 +155,50 @@ def test_failed_start_leaves_nothing_behind(
     with pytest.raises(DataError, match="does not exist"):
         train.start(config)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sizes_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hugging Face's keys or our own; grouped queries, heads of their own width."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny").mkdir()
+    huggingface = {
+        "model_type": "llama", "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "vocab_size": 400,
+        "max_position_embeddings": 8192, "tie_word_embeddings": False, "rope_theta": 5e5,
+    }  # fmt: skip
+    (tmp_path / "tiny" / "config.json").write_text(json.dumps(huggingface))
+    settings = {**SMALL, "steps": 2, "save_every": 1}
+    config = train.TrainConfig.for_preset("tiny/config.json", **settings)
+    session = train.start(config)
+    assert session.run.path == Path("runs/tiny-1")
+    shape = session.model.config
+    assert (shape.dim, shape.n_kv_heads, shape.head_dim, shape.vocab_size) == (24, 2, 8, 400)
+    assert (shape.seq_len, shape.rope_theta, shape.tied_classifier) == (32, 5e5, False)
+    session.trainer.train(lambda r: session.trainer.request_stop() if r.step == 1 else None)
+    session.close()
+    (tmp_path / "tiny" / "config.json").unlink()  # a run knows its sizes
+    again = train.resume(Path("runs/tiny-1"), {})
+    assert again.trainer.train()
+    again.close()
+    assert train.load_model(Path("runs/tiny-1"))[0] == shape
+
+    (tmp_path / "ours.json").write_text(json.dumps(dataclasses.asdict(shape)))
+    (tmp_path / "run.toml").write_text('preset = "ours.json"')
+    assert read_settings(tmp_path / "run.toml")["preset"] == str(tmp_path / "ours.json")
+    session = train.start(train.TrainConfig.for_preset("ours.json", **settings), tmp_path / "ours")
+    assert session.model.config == shape
+    assert session.trainer.train()
+    session.close()
+    for name in ("metrics.jsonl", "model.safetensors"):
+        ours, theirs = (tmp_path / folder / name for folder in ("ours", "runs/tiny-1"))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+    with pytest.raises(DataError, match=r"none\.json: --preset does not exist"):
+        run(tmp_path / "other", preset="none.json")
+    (tmp_path / "bad.json").write_text(json.dumps({**huggingface, "rope_scaling": {"factor": 8.0}}))
+    with pytest.raises(CheckpointError, match=r"bad\.json: rope_scaling must be None"):
+        run(tmp_path / "other", preset="bad.json")
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.slow

@@ -27,7 +27,8 @@ def train(
     preset: Annotated[
         _Text,
         typer.Option(
-            help="stories260k, stories15m, stories42m, stories110m or qwen3-0.6b.  [stories260k]"
+            help="stories260k, stories15m, stories42m, stories110m, qwen3-0.6b, or a .json file of "
+            "sizes (Hugging Face's config.json, or fields of pyane.llama.Config).  [stories260k]"
         ),
     ] = None,
     data: Annotated[

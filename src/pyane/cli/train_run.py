@@ -43,7 +43,7 @@ def run(session: Session, watching: Watching, continued: bool) -> int:
     if not continued:
         shape = session.model.config
         typer.echo(
-            f"Model: {config.preset}, {shape.size_text}, "
+            f"Model: {config.model_name}, {shape.size_text}, "
             f"vocabulary {shape.vocab_size}, on {session.device}"
         )
         typer.echo(f"Run folder: {folder.path}")
@@ -166,7 +166,7 @@ def _plot(session: Session) -> None:
     from ..train.plot import plot_loss
 
     run = session.run
-    plot_loss(run.metrics, run.loss_plot, f"{session.trainer.config.preset} · {run.path.name}")
+    plot_loss(run.metrics, run.loss_plot, f"{session.trainer.config.model_name} · {run.path.name}")
 
 
 def _tell_story(session: Session) -> None:

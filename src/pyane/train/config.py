@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from ..errors import ConfigError
@@ -19,6 +20,8 @@ _PRESET_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "stories110m": {"learning_rate": 3e-4, "warmup_steps": 100, "steps": 2000},
     "qwen3-0.6b": {"learning_rate": 3e-4, "warmup_steps": 100, "steps": 2000, "batch_size": 1},
 }
+# A model of other sizes is most likely wider than stories260k, whose learning rate it would not survive.
+_OTHER_SIZES: Final[dict[str, Any]] = _PRESET_DEFAULTS["stories15m"]
 
 # Counts reach the core as 32-bit numbers.
 _MAX_INT: Final = 2**31 - 1
@@ -47,7 +50,8 @@ class TrainConfig:
     """Settings of a training run. Every field is a flag of `pyane train`.
 
     Attributes:
-        preset: Shape of the model, a key of `pyane.llama.PRESETS`.
+        preset: Sizes of the model: a key of `pyane.llama.PRESETS`, or a `.json` file that holds them,
+            Hugging Face's config.json or the fields of `pyane.llama.Config`.
         data: Text file (UTF-8) or `.bin` file of tokens (docs/data.md); None: the built-in stories.
         tokenizer: SentencePiece `.model`, llama2.c `.bin` or Hugging Face `.json`; None: one is trained on
             the text.
@@ -176,7 +180,8 @@ class TrainConfig:
         Raises:
             ConfigError: An unknown setting, or a value out of range.
         """
-        defaults = dict(_PRESET_DEFAULTS.get(preset, {}))
+        known = _OTHER_SIZES if preset.endswith(".json") else _PRESET_DEFAULTS.get(preset, {})
+        defaults = dict(known)
         if settings.get("pipeline") == "static":
             defaults["accumulation"] = 10
         return cls.from_dict({**defaults, **settings, "preset": preset})
@@ -198,6 +203,14 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """All settings, as written to config.json."""
         return dataclasses.asdict(self)
+
+    @property
+    def model_name(self) -> str:
+        """The preset, or what a file of sizes is called: "tiny" for tiny.json and tiny/config.json."""
+        if not self.preset.endswith(".json"):
+            return self.preset
+        file = Path(self.preset).absolute()
+        return (file.parent.name if file.name == "config.json" else file.stem) or "model"
 
     @property
     def tokens_per_step(self) -> int:

@@ -19,6 +19,8 @@ else:
 
 _MAX_FILE_BYTES = 1 << 20
 _PATHS = ("data", "tokenizer", "init_from")
+# The preset may be the name of one, too.
+_SIZES_SUFFIX = ".json"
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -53,7 +55,8 @@ def read_settings(path: Path) -> dict[str, Any]:
             raise ConfigError(msg)
         if value is None:
             continue
-        if name in _PATHS and isinstance(value, str):
+        is_path = name in _PATHS or (name == "preset" and str(value).endswith(_SIZES_SUFFIX))
+        if is_path and isinstance(value, str):
             value = str(path.parent / value)  # noqa: PLW2901
         result[name] = value
     return result

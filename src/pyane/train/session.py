@@ -14,8 +14,10 @@ import pyane
 from .. import chips, llama
 from ..errors import CheckpointError, ConfigError, DataError, ShapeError
 from ..llama.checkpoint import read as read_checkpoint
+from ..llama.config_json import read_config
 from .config import RESUMABLE, TrainConfig
 from .data import Dataset, TokenArray, encode_text, open_token_file, read_text, split
+from .files import check_readable
 from .run_folder import RunFolder, check_new, find_tokenizer
 from .state import TrainingState, load_state
 from .stories import story_text
@@ -100,7 +102,9 @@ def start(config: TrainConfig, run_dir: Path | None = None, note: Note = lambda 
         note(f"Vocabulary: {len(vocabulary.ids):,} of {shape.vocab_size:,} tokens occur")
     model, device = _build(config, parameters)
     run = (
-        RunFolder.create(run_dir) if run_dir else RunFolder.create_next(Path("runs"), config.preset)
+        RunFolder.create(run_dir)
+        if run_dir
+        else RunFolder.create_next(Path("runs"), config.model_name)
     )
     try:
         if tokenizer is not None:
@@ -226,8 +230,9 @@ def load_model(path: Path) -> tuple[llama.Config, llama.Parameters, Path | None]
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     """So that a run can be resumed from another working directory."""
-    names = ("data", "tokenizer", "init_from")
     settings = config.to_dict()
+    names = ["data", "tokenizer", "init_from"]
+    names += ["preset"] if config.preset.endswith(".json") else []
     for name in names:
         if settings[name] is not None:
             settings[name] = str(Path(settings[name]).absolute())
@@ -235,8 +240,12 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
 
 
 def _preset(name: str) -> llama.Config:
+    if name.endswith(".json"):
+        check_readable(Path(name), "--preset")
+        return read_config(name)
     if name not in llama.PRESETS:
-        msg = f"--preset must be one of {', '.join(llama.PRESETS)}, got {name}"
+        names = ", ".join(llama.PRESETS)
+        msg = f"--preset must be one of {names}, or a .json file of sizes, got {name}"
         raise ConfigError(msg)
     return llama.PRESETS[name]
 
