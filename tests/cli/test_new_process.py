@@ -82,10 +82,13 @@ def test_spent_budget_goes_on_in_a_new_process(
     assert done.stdout.count("Efficiency Report") == 1
     assert "Total steps:     14" in done.stdout
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    # The last step of a process may be finished by the next one, which does not know its times.
-    steps = [r["step"] for r in records if r["type"] == "step"]
-    assert steps == sorted(set(steps))
-    assert len(steps) >= 12
+    # Also of the steps that one process made and the next one finished.
+    assert [r["step"] for r in records if r["type"] == "step"] == list(range(14))
+    assert [r["batch"] for r in records if r["type"] == "batch"] == list(range(1, 15))
+    metrics = (whole / "metrics.jsonl").read_text().splitlines()[1:]
+    losses = [json.loads(line)["loss"] for line in metrics]
+    assert [r["loss"] for r in records if r["type"] == "step"] == losses
+    assert all(r["train_ms"] > 0 for r in records if r["type"] == "batch")
     assert not [p.name for p in (tmp_path / "run").iterdir() if p.suffix == ".tmp"]
 
 

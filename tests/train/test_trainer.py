@@ -327,6 +327,8 @@ def test_spent_compile_budget_goes_on_in_another_process(tmp_path: Path, budget:
     assert processes == -(-25 // budget)  # an upload before each step, and one for the evaluation
     assert [r.step for r in reports] == list(range(25))
     assert reports[8].held_out_loss is not None
+    assert [len(r.micro_batches) for r in reports] == [0] + [1] * 24
+    assert all(r.micro_batches[0].loss == r.loss for r in reports[1:])
     np.testing.assert_array_equal(model.parameters.flat, whole.parameters.flat)
     for name in ("metrics.jsonl", "model.bin", "state.bin", "best.bin"):
         assert (path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

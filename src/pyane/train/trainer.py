@@ -40,8 +40,8 @@ class StepReport:
         tokens: Tokens trained on since the run began.
         seconds: Wall time of the step, evaluation and saving included.
         best_loss: Lowest held-out loss so far.
-        micro_batches: Loss and times of every pass; empty for step 0, and where another process
-            began the step.
+        micro_batches: Loss and times of every pass, also where another process made them; empty
+            for step 0.
         compile_seconds: Part of `seconds` that went into compiling kernels.
         n_compiles: Compilations of this process so far.
         ane_flops: Floating-point operations of the step on the device, 0 when not known.
@@ -183,7 +183,7 @@ class Trainer:
             if self._saved_step < 0:
                 report(self._begin())
             if self._pending is not None:
-                report(self._finish(self._pending, ()))
+                report(self._finish(self._pending))
             while not self.finished and not self._stop:
                 report(self._whole_step())
             self.save()
@@ -279,9 +279,11 @@ class Trainer:
         for batch in batches:
             for phase, value in batch.timings.items():
                 seconds[phase] = seconds.get(phase, 0.0) + value
-        return self._finish({"record": record, "seconds": seconds}, batches)
+        # JSON, for the state of a step that another process finishes.
+        passes = [dataclasses.asdict(batch) for batch in batches]
+        return self._finish({"record": record, "seconds": seconds, "micro_batches": passes})
 
-    def _finish(self, pending: dict[str, Any], batches: tuple[MicroBatch, ...]) -> StepReport:
+    def _finish(self, pending: dict[str, Any]) -> StepReport:
         """Evaluate, log and save a step whose update has been made, perhaps by another process."""
         self._pending, self._changed = pending, True
         record, seconds, every = pending["record"], pending["seconds"], self.config.eval_every
@@ -311,7 +313,7 @@ class Trainer:
             record["tokens"],
             sum(seconds.get(part, 0.0) for part in PARTS),
             best_loss=self._best.loss,
-            micro_batches=batches,
+            micro_batches=tuple(MicroBatch(**fields) for fields in pending["micro_batches"]),
             compile_seconds=seconds.get("compile", 0.0),
             n_compiles=self._n_compiles(),
             ane_flops=ane_flops * self.config.accumulation,
