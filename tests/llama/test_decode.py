@@ -185,6 +185,32 @@ def assert_near(actual: np.ndarray, expected: np.ndarray, config: Config, n: int
     assert error < n * rounding_error(config) * np.linalg.norm(expected)
 
 
+@pytest.mark.parametrize("pad_single", [False, True, None])
+def test_a_token_computes_one_position(
+    pad_single: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixteen wide where that is the least; never what the text shares with the one before."""
+    computed: list[tuple[int, int]] = []
+    requests = Decoder._requests
+
+    def record(self: Decoder, shape: DecodeShape) -> Any:
+        computed.append((self.n_cached, shape.positions))
+        return requests(self, shape)
+
+    monkeypatch.setattr(Decoder, "_requests", record)
+    case = golden.load("gqa_tied")
+    parameters = Parameters(case.config)
+    for name, value in case.weights.items():
+        parameters[name][...] = value
+    tokens, device = case.tokens[0, 0], backend.device()
+    is_wide = device.name == "ane" if pad_single is None else pad_single
+    with Decoder(case.config, parameters, device, pad_single=pad_single) as decoder:
+        for n in range(5, 9):
+            decoder.next_token_logits(tokens[:n])
+        decoder.next_token_logits([*tokens[:6], (tokens[6] + 1) % case.config.vocab_size])
+    assert computed == [(0, 16), *((n, 16 if is_wide else 1) for n in (5, 6, 7, 6))]
+
+
 @pytest.mark.parametrize("pad_single", [False, True], ids=["one_wide", "sixteen_wide"])
 def test_every_position_agrees_with_pytorch(case: golden.Golden, pad_single: bool) -> None:
     config, tokens = case.config, case.tokens[0, 0, :-1]

@@ -226,6 +226,31 @@ def test_kernels_of_the_report() -> None:
         assert model.kernels_per_step == 9 * 12
 
 
+def test_programs_of_old_weights_are_unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before new ones are compiled: both would take twice the memory, and an engine's slots."""
+    events: list[str] = []
+    compile_program, unload = pyane.Device.compile, pyane.Kernel.unload
+
+    def record_compile(self: pyane.Device, program: Any) -> pyane.Kernel:
+        events.append("compile")
+        return compile_program(self, program)
+
+    def record_unload(self: pyane.Kernel) -> None:
+        events.append("unload")
+        unload(self)
+
+    monkeypatch.setattr(pyane.Device, "compile", record_compile)
+    monkeypatch.setattr(pyane.Kernel, "unload", record_unload)
+    case = golden.load("gqa_tied")
+    n = 5 * case.config.n_layers
+    with make_model(case, pipeline="static") as model:
+        model.upload_weights()
+        assert events == ["compile"] * (n + 1)
+        model.upload_weights()
+        assert events[n + 1 :] == ["unload"] * n + ["compile"] * n
+    assert events.count("unload") == events.count("compile")
+
+
 def test_static_weights_are_those_uploaded_last() -> None:
     case = golden.load("gqa_tied")
     tokens, targets = case.tokens[0, :, :-1], case.targets[0]

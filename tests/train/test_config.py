@@ -92,6 +92,8 @@ def test_learning_rate_warms_up_and_falls() -> None:
     assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert all(a > b for a, b in itertools.pairwise(rates[9:]))
     assert rates[54] == pytest.approx(0.55, abs=1e-12)  # the middle of the cosine
+    # A third of the way, at 60 degrees, where a straight line would have fallen by a third.
+    assert rates[39] == pytest.approx(0.1 + 0.9 * 0.75, abs=1e-12)
     assert rates[99] == pytest.approx(0.1)
     assert learning_rate(config, 1000) == pytest.approx(0.1)
 

@@ -109,7 +109,8 @@ def test_discard_removes_only_what_a_run_wrote(tmp_path: Path) -> None:
     for name, others in (("empty", False), ("used", True)):
         run = RunFolder.create(tmp_path / name)
         run.write_config({"x": 1})
-        (run.path / "vocabulary.json").write_text("{}")
+        for early in ("vocabulary.json", "model.bin", "model.safetensors", "tokenizer.json"):
+            (run.path / early).write_text("{}")
         if others:
             (run.path / "notes").write_text("mine")
         run.discard()

@@ -356,6 +356,27 @@ def test_overflow_skips_the_step_and_halves_the_scale(tmp_path: Path) -> None:
     assert model.uploads == 1 + 24 - 2
 
 
+def test_skipped_steps_do_not_count_in_adams_bias_correction(tmp_path: Path) -> None:
+    model = FakeModel()
+    model.overflow_at = frozenset({0, 1, 2})
+    before = model.parameters["wcls"].copy()
+    config = changed(steps=4, weight_decay=0.0, schedule="constant", warmup_steps=0)
+    train(tmp_path / "run", config, model)
+    # Adam's first update is the learning rate by the gradient's sign, but for epsilon beside gradients
+    # of 1e-5 and more; counted as the fourth, it would be 0.58 of it.
+    moved = np.abs(model.parameters["wcls"] - before)
+    assert moved.max() == pytest.approx(config.learning_rate, rel=1e-3)
+
+
+def test_operations_of_a_step_are_those_of_its_micro_batches(tmp_path: Path) -> None:
+    model = FakeModel()
+    model.flops_per_step = (5.0, 8.0)  # type: ignore[attr-defined]
+    t, _ = trainer(tmp_path / "run", changed(steps=1, accumulation=3), model)
+    reports: list[StepReport] = []
+    t.train(reports.append)
+    assert (reports[1].ane_flops, reports[1].total_flops) == (15, 24)
+
+
 def test_infinite_gradients_count_as_overflow(tmp_path: Path) -> None:
     model = FakeModel()
     original = model.loss_and_gradients

@@ -198,6 +198,7 @@ def _list_files(session: Session) -> None:
         "vocabulary.json": "tokens that take part",
         "tokenizer.model": "tokenizer",
         "tokenizer.bin": "tokenizer",
+        "tokenizer.json": "tokenizer",
     }
     typer.echo(f"Files in {run.path}:")
     for name, what in about.items():

@@ -23,6 +23,7 @@ _EARLY_FILES = (  # what is there before the first state
     "metrics.jsonl",
     "timing.jsonl",
     "model.bin",
+    "model.safetensors",
     *_TOKENIZERS,
 )
 
