@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from pyane import llama
 from pyane.cli import main
+from pyane.llama.flops import training_flops
 
 SMALL = [
     "--batch-size", "1", "--seq-len", "32", "--story-bytes", "20000", "--eval-sequences", "2",
@@ -80,6 +82,26 @@ def test_output_and_files(whole: Path) -> None:
     assert "\r" not in out
 
 
+def test_efficiency_counts_every_micro_batch(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = [*SMALL, "--steps", "2", "--accumulation", "3", "--run-dir", "run", "--chip", "m4max"]
+    assert main(["train", *args]) == 0
+    out = capsys.readouterr().out
+    times = map(json.loads, (here / "run" / "timing.jsonl").read_text().splitlines())
+    seconds = sum(t["train_ms"] for t in times) / 1e3
+    config, _ = llama.checkpoint.read(here / "run")
+    flops = training_flops(config, 1, 32, cls_on_ane=False)
+    for label, n in (("Emulated TFLOPS", flops.ane), ("Total TFLOPS", flops.total)):
+        shown = re.search(rf"^{label}: +(\S+) ", out, re.MULTILINE)
+        assert shown is not None
+        # Four digits are shown, times are logged to a microsecond.
+        assert float(shown[1]) == pytest.approx(2 * 3 * n / seconds / 1e12, rel=1e-3)
+    assert re.search(
+        r"^ANE utilization: the emulator reaches \S+% of .* \(M4 Max\)$", out, re.MULTILINE
+    )
+
+
 def test_same_seed_same_metrics(whole: Path, here: Path) -> None:
     assert main(["train", *SMALL, "--run-dir", "again"]) == 0
     for name in ("metrics.jsonl", "model.bin", "tokenizer.model", "loss.png"):
@@ -100,10 +122,14 @@ def test_kill_and_resume_is_exact(whole: Path, here: Path, step: int) -> None:
         assert (run / name).read_bytes() == (whole / name).read_bytes()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_signal_saves_and_says_how_to_go_on(
     whole: Path, here: Path, number: signal.Signals, code: int
 ) -> None:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip(f"{number.name} is ignored where the tests were started")
     running = process("train", *SMALL, "--run-dir", "run")
     wait_for_step(here / "run", 5, running)
     running.send_signal(number)
