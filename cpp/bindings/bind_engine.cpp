@@ -150,8 +150,8 @@ std::pair<std::shared_ptr<pyane::Kernel>, std::vector<std::string>> compile(
   return {std::move(kernel), std::move(warnings)};
 }
 
-/// Names of a function's parameters, states left out, and results in the order of its declaration, which is not the
-/// order of a kernel's surfaces.
+/// Names of a function's parameters, states left out, and results in the order of its declaration,
+/// which is not the order of a kernel's surfaces.
 std::pair<std::vector<std::string>, std::vector<std::string>> signature(
     const std::string& text, const std::string& function) {
   const pyane::mil::Program program = pyane::mil::parse(text);
