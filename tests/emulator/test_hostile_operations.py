@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import struct
+
 import numpy as np
 import pytest
 
@@ -99,3 +102,22 @@ def test_a_window_much_larger_than_the_image(emulator, size):
         pad=ints(0, size - 4),
     )  # fmt: skip
     np.testing.assert_array_equal(emulator.compile(text)(x), [[[3]]])
+
+
+def test_palettes_of_one_bit_do_not_fill_the_memory(emulator):
+    """A file of 8 MB, named often, would take more than there is once unpacked."""
+    n = 2**26
+    at_most = min(2**36, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    times = at_most // (4 * n) + 1
+    tensor = f"tensor<fp32, [{n}]>"
+    bits = f"tensor<uint1, [{n}]>"
+    blob = f'{bits}(BLOBFILE(path = string("w"), offset = uint64(64)))'
+    lines = [f"{bits} bits = const()[val = {blob}];"]
+    for i in range(times):
+        lut = "tensor<fp32, [1, 2, 1]>([[[0], [1]]])"
+        lines.append(f"{tensor} a{i} = constexpr_lut_to_dense(indices = bits, lut = {lut});")
+        lines.append(f"{tensor} s{i + 1} = add(x = s{i}, y = a{i});")
+    text = mil_text.program({"s0": tensor}, lines, [f"s{times}"])
+    record = struct.pack("<II56xIIQQQ32x", 1, 2, 0xDEADBEEF, 9, n // 8, 128, 0)
+    with pytest.raises(pyane.CompileError, match=f"take more than {at_most} bytes when unpacked"):
+        emulator.compile(text, {"w": record + bytes(n // 8)})

@@ -1,8 +1,11 @@
 #include "pyane/base/cpu.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <limits>
 #include <string>
 #include <thread>
 
@@ -142,6 +145,13 @@ int usable_cores() {
   }
 #endif
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+std::int64_t memory_of_machine() {
+  const long pages = sysconf(_SC_PHYS_PAGES);
+  const long page_bytes = sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || page_bytes <= 0) return std::numeric_limits<std::int64_t>::max();
+  return static_cast<std::int64_t>(pages) * page_bytes;
 }
 
 }  // namespace pyane

@@ -30,4 +30,7 @@ void set_isa(std::string_view name);
 /// least 1. On Apple silicon: performance cores.
 int usable_cores();
 
+/// Bytes of main memory; the largest number when the system does not say.
+std::int64_t memory_of_machine();
+
 }  // namespace pyane

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "pyane/base/cpu.h"
 #include "pyane/base/error.h"
 #include "pyane/emulator/kernels/reshape.h"
 
@@ -243,11 +244,13 @@ bool Graph::can_be_known(const Node& node) {
     n_bytes += layout.count() * static_cast<std::int64_t>(layout.element_bytes());
   }
   if (record.is_constexpr) {
+    // A system that overcommits would kill the process rather than refuse.
+    static const std::int64_t most = std::min(kMaxUnpackedBytes, memory_of_machine());
     budget->unpacked_bytes += n_bytes;
-    if (budget->unpacked_bytes > kMaxUnpackedBytes) {
+    if (budget->unpacked_bytes > most) {
       throw CompileError(std::string(function.source_name) +
-                         ": compressed weights take more than " +
-                         std::to_string(kMaxUnpackedBytes) + " bytes when unpacked");
+                         ": compressed weights take more than " + std::to_string(most) +
+                         " bytes when unpacked, the most that the emulator takes on this machine");
     }
     return true;
   }
