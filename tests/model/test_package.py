@@ -22,6 +22,7 @@ RELU = proto.function(
     {"x": X}, proto.block([proto.operation("relu", {"y": X}, {"x": proto.binding("x")})], ["y"])
 )
 TEXT = """program(1.3)
+[buildInfo = dict<string, string>({{"coremlc-version", "3505.4.1"}})]
 {
     func main<ios17>(tensor<fp16, [2, 3]> x) {
             tensor<fp16, [2, 3]> y = relu(x = x);
@@ -47,6 +48,12 @@ def write_package(folder: Path, data: bytes, path: str = "com.apple.CoreML/model
 
 def test_program() -> None:
     assert read(proto.model({"main": RELU})) == TEXT
+
+
+def test_the_attribute_that_the_engine_wants_is_there() -> None:
+    """coremltools.optimize and models of several functions leave it out."""
+    model = proto.model({"main": RELU})
+    assert not pyane.check(read(model), chip="all", select="no-build-info")
 
 
 def test_package_and_lone_file(tmp_path: Path) -> None:

@@ -47,6 +47,24 @@ constexpr std::array<std::pair<std::uint32_t, std::string_view>, 34> kKinds = {{
     {3000, "serializedModel"},
 }};
 
+// The engine's compiler refuses a text without this attribute, whatever it says (ANE050), and
+// coremltools leaves it out of models that it compressed.
+void add_build_info(Program& program) {
+  constexpr std::string_view kName = "buildInfo";
+  const auto is_it = [&](const Attribute& attribute) { return attribute.name == kName; };
+  if (std::ranges::any_of(program.attributes, is_it)) return;
+  Type type;
+  type.kind = Type::Kind::kDict;
+  const Literal key = Literal::of(std::string("coremlc-version"));
+  type.elements = {key.type, key.type};
+  std::vector<Literal> entry{key, Literal::of(std::string("3505.4.1"))};
+  program.attributes.push_back(
+      {.name = std::string(kName),
+       .value = {.type = std::move(type), .payload = std::move(entry), .location = {}},
+       .location = {}});
+  std::ranges::sort(program.attributes, {}, &Attribute::name);
+}
+
 }  // namespace
 
 // Model { specificationVersion 1, description 2, ..., mlProgram 502, ... }
@@ -64,7 +82,9 @@ ModelSpec read_model_spec(std::span<const std::byte> bytes, std::string name) {
                    kKinds, field.number, &std::pair<std::uint32_t, std::string_view>::first);
                kind != kKinds.end()) {
       spec.kind = kind->second;
-      if (spec.kind == "mlProgram") spec.program = read_program(Message(file, field));
+      if (spec.kind != "mlProgram") continue;
+      spec.program = read_program(Message(file, field));
+      add_build_info(spec.program);
     }
   }
   for (Function& function : spec.program.functions) {
