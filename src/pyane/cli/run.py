@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, ShapeError
 from .device_options import (
     ChipOption,
     DeviceOption,
@@ -82,6 +82,10 @@ def run(
     if output is not None and output.suffix != ".npz":
         msg = f"--output must end in .npz, got '{output}'"
         raise ConfigError(msg)
+    if output is not None and not output.parent.is_dir():
+        # Evaluating may take long: what cannot be written is known before.
+        msg = f"--output {output}: there is no folder '{output.parent}'"
+        raise ConfigError(msg)
     loaded = load_model(
         model, function=function, shapes=shape, weights=weights, allow_links=allow_links
     )
@@ -150,7 +154,9 @@ def _load(path: Path) -> Any:
     except (ValueError, EOFError, OSError) as e:
         if isinstance(e, OSError) and e.errno is not None:
             raise
-        msg = f"{path}: must be a NumPy file (.npy or .npz) of numbers: {e}"
+        # NumPy takes whatever has no header for a pickle, and advises to load it as one.
+        why = "it has no header of one, or holds Python objects" if "pickle" in str(e) else e
+        msg = f"{path}: must be a NumPy file (.npy or .npz) of numbers: {why}"
         raise DataError(msg) from None
 
 
@@ -203,6 +209,11 @@ def _complete(given: dict[str, Array], kernel: Kernel, seed: int | None) -> dict
             raise ConfigError(msg)
         given[missing[0]] = given.pop("")
     if seed is None:
+        missing = [name for name in names if name not in given]
+        if missing and set(given) <= set(names):  # An unknown name is the kernel's to report.
+            listed = ", ".join(f"'{name}'" for name in missing)
+            msg = f"kernel needs input {listed}; give it with --input NAME=FILE.npy, or --random-inputs"
+            raise ShapeError(msg)
         return given
     rng = np.random.default_rng(seed)
     # In the order of the names, so that numbers do not depend on what else is given.
