@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,29 @@ def test_a_weight_file_that_promises_too_much(tmp_path: Path) -> None:
     text = blob_text(USUAL).replace("[4]", f"[{2**31 - 1}]")
     (folder / "model.mil").write_text(text)
     with pytest.raises(BlobError, match=r"needs 4294967294 bytes.*file ends at 136"):
+        pyane.device("emulator").compile(folder)
+
+
+def test_weights_that_would_not_fit_into_memory_unpacked(tmp_path: Path) -> None:
+    """Eight elements a byte, a byte each once unpacked; the file itself has a hole for its data."""
+    rows = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**30 + 1
+    folder = make(tmp_path / "x.mlmodelc")
+    with (folder / "weights" / "weight.bin").open("wb") as file:
+        file.write(struct.pack("<II56xIIQQ40x", 1, 2, 0xDEADBEEF, 9, rows * 2**27, 128))
+        file.truncate(128 + rows * 2**27)
+    bits = f"tensor<uint1, [{rows}, {2**30}]>"
+    blob = f'BLOBFILE(path = string("{USUAL}"), offset = uint64(64))'
+    (folder / "model.mil").write_text(
+        program(
+            {"x": "tensor<fp16, [4]>"},
+            [
+                f"{bits} w = const()[val = {bits}({blob})];",
+                operation("relu", "y", "tensor<fp16, [4]>", {"x": "%x"}),
+            ],
+            ["y"],
+        )
+    )
+    with pytest.raises(BlobError, match=r"smaller than a byte take more than .* when unpacked"):
         pyane.device("emulator").compile(folder)
 
 

@@ -4,8 +4,10 @@
 #include <unordered_map>
 #include <utility>
 
+#include "pyane/base/cpu.h"
 #include "pyane/base/error.h"
 #include "pyane/mil/limits.h"
+#include "pyane/mil/sub_byte.h"
 #include "pyane/mil/suggest.h"
 
 namespace pyane::mil {
@@ -175,7 +177,7 @@ class Verifier {
         add_value(parameter, {.name = {}, .type = type, .constant = nullptr}));
   }
 
-  std::shared_ptr<const Constant> constant_of(const Literal& literal) const {
+  std::shared_ptr<const Constant> constant_of(const Literal& literal) {
     if (std::holds_alternative<std::vector<Literal>>(literal.payload)) {
       // A list of labels, say. It may stand there; operations that take tensors refuse its type.
       Constant unread;
@@ -184,9 +186,25 @@ class Verifier {
       return std::make_shared<const Constant>(std::move(unread));
     }
     try {
+      count_unpacked(literal);
       return std::make_shared<const Constant>(to_constant(literal, weights_, warn_));
     } catch (const BlobError& error) {
       throw BlobError(place(literal.location) + error.what());
+    }
+  }
+
+  /// Elements of less than a byte are unpacked, each time that they are named: a text can name one
+  /// record as often as it likes.
+  void count_unpacked(const Literal& literal) {
+    const bool is_unpacked = std::holds_alternative<BlobReference>(literal.payload) &&
+                             is_sub_byte(literal.type.dtype) && weights_ != nullptr;
+    if (!is_unpacked) return;
+    static const std::int64_t most = memory_of_machine();
+    // At most kMaxElements: no overflow before the sum is refused.
+    unpacked_bytes_ += element_count(literal.type.dims).value_or(0);
+    if (unpacked_bytes_ > most) {
+      throw BlobError("weights of elements smaller than a byte take more than " +
+                      std::to_string(most) + " bytes when unpacked, the memory of this machine");
     }
   }
 
@@ -584,6 +602,7 @@ class Verifier {
   const WeightFiles* weights_;
   const EvaluateConstant& evaluate_;
   const WarningSink warn_;
+  std::int64_t unpacked_bytes_ = 0;
   const Operation* operation_ = nullptr;
   std::vector<std::string> scope_;  ///< Names in the order of their definition.
   std::unordered_map<std::string, std::pair<ValueId, Location>> names_;
