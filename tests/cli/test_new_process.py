@@ -97,10 +97,12 @@ def test_static_pipeline_within_a_budget(tmp_path: Path) -> None:
     # Five programs a layer for new weights, and one more at first: two uploads a process.
     args = [*SMALL, "--pipeline", "static", "--accumulation", "1", "--steps", "5"]
     args += ["--eval-every", "3"]
-    for name, budget in (("whole", "1000"), ("run", "51")):
+    for name, budget in (("whole", "1000"), ("one", "26"), ("run", "51")):
         done = train(tmp_path, *args, "--run-dir", name, PYANE_COMPILE_BUDGET=budget)
         assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("  held out ") == 6
+    # One upload a process, as for 12 layers on the engine: a step that is evaluated takes two.
+    assert_same_results(tmp_path / "one", tmp_path / "whole")
     assert "No story: no compilations are left" in done.stdout
     assert_same_results(tmp_path / "run", tmp_path / "whole")
     times = [
@@ -111,6 +113,34 @@ def test_static_pipeline_within_a_budget(tmp_path: Path) -> None:
     # (and step 4), for step 5 and the last evaluation.
     assert [t["compile_ms"] > 0 for t in times] == [True, False, True, True, False, True]
     assert all(t["train_ms"] > 0 for t in times[1:])  # also of steps that the next process finished
+
+
+def test_one_upload_per_process(whole: Path, tmp_path: Path, budgeted: dict[str, str]) -> None:
+    done = train(tmp_path, *SMALL, "--run-dir", "run", **budgeted, UPLOADS_PER_PROCESS="1")
+    assert (done.returncode, done.stderr) == (0, "")
+    # One for the first evaluation and step 1, then one for every step, and one for the last
+    # evaluation: that after steps 5 and 10 is what the next step starts from.
+    assert len((tmp_path / "processes").read_text().split()) == 15
+    assert_same_results(tmp_path / "run", whole)
+
+
+def test_the_new_process_is_started_as_the_first_was(tmp_path: Path) -> None:
+    # Files of the user's, named like modules of Python's own, mean nothing to the script `pyane`.
+    (tmp_path / "json.py").write_text("raise SystemExit('json.py of the working directory')")
+    script = tmp_path / "bin" / "pyane"
+    script.parent.mkdir()
+    script.write_text("import sys\nfrom _pyane_command import main\nsys.exit(main())\n")
+    args = [*SMALL, "--pipeline", "static", "--accumulation", "1", "--steps", "2"]
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", str(script), "train", *args, "--run-dir", "run"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYANE_COMPILE_BUDGET": "26"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Files in run" in done.stdout
 
 
 def test_budget_too_small_for_a_step(tmp_path: Path, budgeted: dict[str, str]) -> None:

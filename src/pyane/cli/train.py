@@ -219,4 +219,17 @@ def _continue_in_new_process(session: Session, watching: Watching) -> None:
     sys.stderr.flush()
     session.run.bequeath_lock()
     arguments = ["train", "--resume", str(session.run.path), *watching.flags()]
-    os.execv(sys.executable, [sys.executable, "-m", "pyane", *arguments])
+    os.execv(sys.executable, [sys.executable, *_command(), *arguments])
+
+
+def _command() -> list[str]:
+    """What follows the interpreter in a command that is like ours: its options, and the program.
+
+    The program is the script that was called, where one was: `-m` would put the working directory,
+    and whatever json.py lies there, before Python's own modules.
+    """
+    n_arguments = len(sys.argv) - 1
+    whole = sys.orig_argv
+    # Not so where a program calls `pyane.cli.main` with arguments of its own.
+    ours = "train" in sys.argv and whole[-n_arguments:] == sys.argv[1:]
+    return whole[1:-n_arguments] if ours else ["-m", "pyane"]

@@ -48,7 +48,7 @@ def run(session: Session, watching: Watching, continued: bool) -> int:
         )
         typer.echo(f"Run folder: {folder.path}")
     device = _device(session)
-    n_reports = 0
+    n_reports, first_step = 0, session.trainer.step
 
     def count(on_step: OnStep) -> OnStep:
         def counting(step: StepReport) -> None:
@@ -65,7 +65,9 @@ def run(session: Session, watching: Watching, continued: bool) -> int:
         try:
             finished = session.trainer.train(_surviving_a_closed_pipe(session, count(on_step)))
         except CompileBudgetError as e:
-            if not session.trainer.has_saved or not n_reports:
+            # A step that only its evaluation keeps from being reported is progress too.
+            progress = n_reports > 0 or session.trainer.step > first_step
+            if not session.trainer.has_saved or not progress:
                 msg = f"one step needs more compilations than a process may make: {e}"
                 raise CompileBudgetError(msg) from e
             if not received:
