@@ -12,6 +12,7 @@ from pyane.cli import main
 from pyane.llama import Config, Parameters, checkpoint
 from pyane.train.stories import story_text
 from pyane.train.tokenizer import load_tokenizer
+from pyane.train.vocabulary import read_vocabulary
 
 CONFIG = Config(
     dim=12, hidden_dim=17, n_layers=2, n_heads=3, n_kv_heads=1, vocab_size=13, seq_len=5
@@ -42,6 +43,28 @@ def test_a_run_folder_with_its_tokenizer(shared_data: Path, tmp_path: Path) -> N
     copy = (tmp_path / "hf/tokenizer.bin").read_bytes()
     assert copy == (shared_data / "tok512.bin").read_bytes()
     assert checkpoint.read(tmp_path / "hf")[0].n_layers == 5
+
+
+def test_a_tokenizer_of_another_model_stays(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder of the real data has Llama 2's tokenizer beside a model of 512 tokens."""
+    assert main(["convert", str(shared_data / "stories260K.bin"), str(tmp_path / "hf")]) == 0
+    assert "tokenizer.model beside" in capsys.readouterr().err
+    assert not (tmp_path / "hf/tokenizer.model").exists()
+
+
+def test_the_tokens_that_took_part_go_along(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (model.parent / "vocabulary.json").write_text('{"vocab_size": 13, "tokens": [1, 2, 7]}')
+    assert main(["convert", str(model), str(tmp_path / "hf")]) == 0
+    assert "only 3 of its 13 tokens took part in training" in capsys.readouterr().err
+    ids = read_vocabulary(tmp_path / "hf", 13)
+    assert ids is not None
+    assert ids.tolist() == [1, 2, 7]
+    assert main(["convert", str(model), str(tmp_path / "b.bin")]) == 0
+    assert "b.bin cannot say which" in capsys.readouterr().err
 
 
 def test_a_tokenizer(shared_data: Path, tmp_path: Path) -> None:

@@ -58,7 +58,34 @@ def convert(
         f"{target}: {config.n_parameters:,} parameters, {config.n_layers} layers, "
         f"vocabulary {config.vocab_size}, {dtype}"
     )
+    _take_along(source, target, config.vocab_size, tokenizer)
+
+
+def _take_along(source: Path, target: Path, vocab_size: int, tokenizer: Tokenizer | None) -> None:
+    """What belongs to the model: its tokenizer, and the list of tokens that it was trained on."""
+    from ..errors import ConfigError
+    from ..train.tokenizer import check_vocabulary
+    from ..train.vocabulary import read_vocabulary, write_ids
+
+    ids = read_vocabulary(source if source.is_dir() else source.parent, vocab_size)
+    if ids is not None:
+        note = f"pyane: only {len(ids):,} of its {vocab_size:,} tokens took part in training; "
+        if target.is_dir():
+            write_ids(target, vocab_size, ids)
+            note += f"pyane generate reads which in {target / 'vocabulary.json'}, others do not"
+        else:
+            note += f"{target.name} cannot say which"
+        typer.echo(note, err=True)
     if tokenizer is None or not target.is_dir():
+        return
+    try:
+        check_vocabulary(tokenizer, vocab_size, tokenizer.file_name)
+    except ConfigError:
+        typer.echo(
+            f"pyane: {tokenizer.file_name} beside {source} has {tokenizer.vocab_size} tokens, the "
+            f"model {vocab_size}: it is another model's, and was not copied",
+            err=True,
+        )
         return
     _save(tokenizer, target / tokenizer.file_name)
 

@@ -135,8 +135,17 @@ def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
     Raises:
         CheckpointError: It could not be written.
     """
+    write_ids(folder, vocabulary.whole.vocab_size, vocabulary.ids)
+
+
+def write_ids(folder: Path, vocab_size: int, ids: npt.NDArray[np.integer]) -> None:
+    """Write what `read_vocabulary` reads.
+
+    Raises:
+        CheckpointError: It could not be written.
+    """
     path = folder / FILE_NAME
-    content = {"vocab_size": vocabulary.whole.vocab_size, "tokens": vocabulary.ids.tolist()}
+    content = {"vocab_size": vocab_size, "tokens": ids.tolist()}
     try:
         with atomic_write(path) as file:
             file.write(json.dumps(content).encode() + b"\n")
