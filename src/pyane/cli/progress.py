@@ -25,7 +25,7 @@ class Pace:
     """Smoothed loss, tokens per second and seconds left, from step reports."""
 
     def __init__(self, steps: int) -> None:
-        self.loss = math.nan
+        self._loss_sum = self._loss_weight = 0.0
         self.held_out_loss: float | None = None
         self.held_out_step = 0
         self.tokens_per_second = 0.0
@@ -33,6 +33,11 @@ class Pace:
         self.steps = steps
         self._seconds_per_step = math.nan
         self.skipped = 0
+
+    @property
+    def loss(self) -> float:
+        """Mean over the last steps, twenty or so; NaN before the first."""
+        return self._loss_sum / self._loss_weight if self._loss_weight else math.nan
 
     def recall(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Losses of the steps before a run was resumed, as in metrics.jsonl."""
@@ -57,7 +62,9 @@ class Pace:
         if held_out is not None:
             self.held_out_loss, self.held_out_step = held_out, step
         if step and loss is not None:
-            self.loss = loss if math.isnan(self.loss) else 0.95 * self.loss + 0.05 * loss
+            # Corrected for its start: the first loss weighs no more than the others.
+            self._loss_sum = 0.95 * self._loss_sum + 0.05 * loss
+            self._loss_weight = 0.95 * self._loss_weight + 0.05
 
 
 @contextlib.contextmanager
