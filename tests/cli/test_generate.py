@@ -125,10 +125,19 @@ def test_prompt_from_standard_input(
     assert capsys.readouterr().out == "Hello\n"
 
 
+def test_more_standard_input_than_a_prompt_may_have(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pyane.cli.generate._MAX_PROMPT_BYTES", 4)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Hello")))
+    assert main(["generate", str(model), "--prompt-file", "-", "--max-tokens", "0"]) == 1
+    assert "-: prompt must have at most 4 bytes, got more" in capsys.readouterr().err
+
+
 def test_stats(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", str(model), "--max-tokens", "9", "--stats", "--seed", "1"]) == 0
     err = capsys.readouterr().err
-    assert re.search(r"1 tokens of prompt and the first in [\d.]+ s .*then \d in .* tokens/s", err)
+    assert re.search(r"1 token of prompt and the first in [\d.]+ s .*then \d in .* tokens/s", err)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +149,7 @@ def test_stats(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--prompt-file", "absent"], 1, "absent: prompt does not exist"),
         (["--prompt-file", "bad"], 1, "bad: prompt must be UTF-8, got byte 0xff at offset 1"),
         (["--samples", "0"], 2, "--samples"),
+        (["--tokens", "--stop", "x"], 2, "--tokens and --stop exclude each other"),
         (["--context", "41"], 2, "--context must be at most 40, the model's, got 41"),
     ],
 )

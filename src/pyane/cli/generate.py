@@ -101,6 +101,9 @@ def generate(
     from ..train.stop_text import StopText
     from ..train.vocabulary import read_vocabulary
 
+    if tokens and stop:
+        msg = "--tokens and --stop exclude each other: a text to stop at may be part of a token"
+        raise ConfigError(msg)
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     text = _prompt(prompt, prompt_file)
     if threads is not None:
@@ -185,7 +188,7 @@ class _Stopwatch:
     def __str__(self) -> str:
         rate = self._n_others / self._others if self._others else 0.0
         return (
-            f"{self._n_prompt} tokens of prompt and the first in {self._first[0]:.3f} s (kernels "
+            f"{self._n_prompt} token{'s' * (self._n_prompt != 1)} of prompt and the first in {self._first[0]:.3f} s (kernels "
             f"compiled), then {self._n_others} in {self._others:.3f} s ({rate:,.0f} tokens/s)"
         )
 
@@ -222,7 +225,10 @@ def _prompt(prompt: str, file: Path | None) -> str:
         msg = "--prompt and --prompt-file exclude each other"
         raise ConfigError(msg)
     if str(file) == "-":
-        raw = sys.stdin.buffer.read(_MAX_PROMPT_BYTES)
+        raw = sys.stdin.buffer.read(_MAX_PROMPT_BYTES + 1)
+        if len(raw) > _MAX_PROMPT_BYTES:
+            msg = f"{file}: prompt must have at most {_MAX_PROMPT_BYTES} bytes, got more"
+            raise DataError(msg)
     else:
         raw = read_bytes(file, "prompt", _MAX_PROMPT_BYTES)
     try:
