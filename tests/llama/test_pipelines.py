@@ -13,7 +13,7 @@ import pytest
 import backend
 import llama_golden as golden
 import pyane
-from pyane.errors import CompileBudgetError, ConfigError
+from pyane.errors import CompileBudgetError, ConfigError, EvaluateError
 from pyane.llama import PRESETS, Config, Model, Parameters, create_model
 from pyane.llama.classifier import classifier_shape
 from pyane.llama.kernels import KernelShape
@@ -397,3 +397,12 @@ def test_a_model_too_wide_to_be_packed_is_not() -> None:
         assert create_model(config, parameters, device=device).options.weights_as == expected
         asked = create_model(config, parameters, device=device, weights_as="packed")
         assert asked.options.weights_as == "packed"  # told so: the device may say no
+
+
+@pytest.mark.parametrize("pipeline", ["dynamic", "static"])
+def test_a_closed_model_says_so(pipeline: str) -> None:
+    case = golden.load(golden.NAMES[0])
+    with make_model(case, pipeline=pipeline) as model:
+        model.loss(case.tokens[0, :, :-1], case.targets[0])
+    with pytest.raises(EvaluateError, match=r"has been unloaded|the model was closed"):
+        model.loss(case.tokens[0, :, :-1], case.targets[0])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import evaluate
+from ..errors import EvaluateError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,8 +81,11 @@ def run_steps(steps: Sequence[Step], timings: Timings) -> None:
                 for copy in step.copies:
                     copy.run()
         if step.request is None:
-            msg = f"{step.kernel.name} of layer {step.layer} is not compiled"
-            raise AssertionError(msg)
+            msg = (
+                f"{step.kernel.name} of layer {step.layer} is not compiled: the model was closed, or "
+                "its last upload_weights failed"
+            )
+            raise EvaluateError(msg)
         ready.append(step.request)
     if ready:
         with timings.phase("t_ane"):
