@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyane.errors import DataError
@@ -63,6 +63,7 @@ def test_training_sees_lines_of_any_length() -> None:
     assert train_tokenizer(no_spaces, 400).vocab_size == 400
 
 
+@settings(deadline=None)
 @given(text=st.text())
 def test_round_trip(tokenizer: Tokenizer, text: str) -> None:
     ids = tokenizer.encode(text)
@@ -72,6 +73,7 @@ def test_round_trip(tokenizer: Tokenizer, text: str) -> None:
         assert tokenizer.decode(ids) == text
 
 
+@settings(deadline=None)
 @given(text=st.text())
 def test_streamed_text_is_the_decoded_text(tokenizer: Tokenizer, text: str) -> None:
     ids = tokenizer.encode(text)
@@ -121,6 +123,7 @@ def test_best_score_merges_first_and_leftmost_of_equals() -> None:
     assert encode("abc", (b"ab", -3.0), (b"abc", -1.0), (b" a", -2.0)) == [b" a", b"b", b"c"]
 
 
+@settings(deadline=None)
 @given(text=st.text(alphabet=" abc", max_size=30))
 def test_merging_equals_the_search_over_all_pairs(text: str) -> None:
     merges = tuple(
