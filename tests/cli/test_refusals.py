@@ -102,6 +102,10 @@ def test_missing_and_unreadable_data(run: Path, capsys: pytest.CaptureFixture[st
 def test_run_without_a_state(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "state.bin").unlink()
     err = refused(run, capsys)
+    assert "state.bin is missing" in err  # what was trained is not to be thrown away
+    assert f"--init-from {run / 'model.bin'}" in err
+    (run / "metrics.jsonl").write_text('{"step": 0, "held_out_loss": 6.2}\n')
+    err = refused(run, capsys)
     assert "the run ended before its first state was saved; remove the folder and begin" in err
 
 

@@ -145,6 +145,11 @@ def test_plot(capsys: pytest.CaptureFixture[str], here: Path) -> None:
     )
     assert "c/metrics.jsonl" not in fails(capsys, 1, "plot", "c")
     assert "must end in .png, .svg or .pdf" in fails(capsys, 2, "plot", "a/run", "-o", "x.txt")
+    err = fails(capsys, 1, "plot", "a/run", "-o", "absent/x.png")
+    assert (
+        err
+        == "pyane: error: --output absent/x.png: could not be written (No such file or directory)\n"
+    )
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,3 +241,10 @@ def test_checkpoint_without_or_with_the_wrong_tokenizer(
     assert "has no tokenizer beside it" in err
     err = fails(capsys, 2, "train", "--init-from", checkpoint, "--tokenizer", wrong)
     assert f"--tokenizer {wrong}: tokenizer has 32000 tokens, the model 512" in err
+
+
+def test_json_lines_that_cannot_be_written(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    """Said before the data are prepared, and no run is left."""
+    err = fails(capsys, 1, "train", "--jsonl", "absent/log.jsonl", "--run-dir", "run")
+    assert "--jsonl absent/log.jsonl: could not be opened (no such folder)" in err
+    assert list(here.iterdir()) == []

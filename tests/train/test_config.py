@@ -22,10 +22,11 @@ from pyane.train.schedule import LossScale, learning_rate
         ({"threads": 0}, "--threads must be at least 1"),
         ({"steps": 1.5}, "--steps must be a whole number, got 1.5"),
         ({"steps": True}, "--steps must be a whole number, got True"),
+        ({"steps": "3"}, "--steps must be a whole number, got '3'"),
         ({"steps": None}, "--steps must be a whole number, got None"),
         ({"learning_rate": 0.0}, "--learning-rate must be positive, got 0.0"),
         ({"learning_rate": float("nan")}, "--learning-rate must be a finite number, got nan"),
-        ({"learning_rate": "fast"}, "--learning-rate must be a finite number, got fast"),
+        ({"learning_rate": "fast"}, "--learning-rate must be a finite number, got 'fast'"),
         ({"min_learning_rate": 1.5}, r"--min-learning-rate must be in \[0, 1\], got 1.5"),
         ({"beta2": 1.0}, r"--beta2 must be in \[0, 1\), got 1.0"),
         ({"weight_decay": -0.1}, "--weight-decay must be at least 0"),
@@ -130,3 +131,8 @@ def test_loss_scale_has_a_ceiling() -> None:
     scale = LossScale(2.0**16, good_steps=999)
     scale.update(overflowed=False)
     assert scale.value == 2.0**16
+
+
+def test_a_preset_that_is_no_text() -> None:
+    with pytest.raises(ConfigError, match=r"--preset must be text, got \['stories15m'\]"):
+        TrainConfig.for_preset(["stories15m"])  # type: ignore[arg-type]

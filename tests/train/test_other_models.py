@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from pyane.cli import main
 from pyane.llama import Config, Parameters, checkpoint
+from pyane.train.config import TrainConfig
 from pyane.train.stories import story_text
 from pyane.train.tokenizer import train_tokenizer
 
@@ -42,3 +44,24 @@ def test_from_a_folder_to_a_folder(
     assert main(["convert", "run", "end"]) == 0
     assert np.array_equal(checkpoint.read("end")[1].flat, trained.flat)
     assert Path("end/tokenizer.model").is_file()
+
+
+@pytest.mark.parametrize(("dim", "preset"), [(64, "stories260k"), (336, "stories15m")])
+def test_weights_bring_settings_that_suit_them(
+    dim: int, preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = story_text(30_000, 0)
+    Path("text.txt").write_text(text)
+    tokenizer = train_tokenizer(text, 400)
+    config = Config(**{**SIZES, "dim": dim}, vocab_size=tokenizer.vocab_size)
+    checkpoint.write("start.bin", config, Parameters(config).init(np.random.default_rng(0)))
+    tokenizer.save(Path("tokenizer.model"))
+    args = ["--init-from", "start.bin", "--data", "text.txt", "--seq-len", "16", "--steps", "1"]
+    assert main(["train", *args, "--run-dir", "run", "--eval-sequences", "2"]) == 0
+    settings = json.loads(Path("run/config.json").read_text())["train"]
+    expected = TrainConfig.for_preset(preset)
+    assert (settings["preset"], settings["learning_rate"]) == (preset, expected.learning_rate)
+    assert main(["train", *args, "--run-dir", "other", "--preset", "stories110m"]) == 0
+    settings = json.loads(Path("other/config.json").read_text())["train"]
+    assert settings["learning_rate"] == 3e-4

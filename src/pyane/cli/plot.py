@@ -30,7 +30,7 @@ def plot(
     """  # noqa: D301  (\b keeps the lines of the example apart)
     from dataclasses import replace
 
-    from ..errors import ConfigError
+    from ..errors import CheckpointError, ConfigError
     from ..train.plot import X_AXES, plot_runs, read_curves
 
     if x not in X_AXES:
@@ -39,5 +39,9 @@ def plot(
     curves = [read_curves(run, x) for run in runs]
     if len({c.name for c in curves}) < len(curves):  # the same name in several folders
         curves = [replace(c, name=str(run)) for c, run in zip(curves, runs, strict=True)]
-    plot_runs(curves, output, x, title)
+    try:
+        plot_runs(curves, output, x, title)
+    except OSError as e:  # not the name of the temporary file, which nobody asked for
+        msg = f"--output {output}: could not be written ({e.strerror or e})"
+        raise CheckpointError(msg) from e
     typer.echo(f"{output}: {len(runs)} run{'s' * (len(runs) != 1)}")

@@ -28,7 +28,8 @@ def train(
         _Text,
         typer.Option(
             help="stories260k, stories15m, stories42m, stories110m, qwen3-0.6b, or a .json file of "
-            "sizes (Hugging Face's config.json, or fields of pyane.llama.Config).  [stories260k]"
+            "sizes (Hugging Face's config.json, or fields of pyane.llama.Config). --init-from brings "
+            "its own sizes.  [stories260k; --init-from: the nearest one's settings]"
         ),
     ] = None,
     data: Annotated[
@@ -47,7 +48,10 @@ def train(
     ] = None,
     init_from: Annotated[
         _Text,
-        typer.Option(metavar="FILE", help="Start from the weights of a run or checkpoint."),
+        typer.Option(
+            metavar="FILE",
+            help="Start from the weights of a run or checkpoint (llama2.c, Hugging Face).",
+        ),
     ] = None,
     config: Annotated[
         _Path,
@@ -192,7 +196,9 @@ def _open(
 
     if resume is None:
         settings = {**(read_settings(config) if config else {}), **given}
-        preset = settings.pop("preset", "stories260k")
+        weights = settings.get("init_from")
+        suitable = session.preset_for(Path(weights)) if isinstance(weights, str) else "stories260k"
+        preset = settings.pop("preset", suitable)
         return session.start(TrainConfig.for_preset(preset, **settings), run_dir, note)
     for flag, value in (("--run-dir", run_dir), ("--config", config)):
         if value is not None:

@@ -42,13 +42,14 @@ def run(session: Session, watching: Watching, continued: bool) -> int:
     config, folder = session.trainer.config, session.run
     if not continued:
         shape = session.model.config
+        name = Path(config.init_from).name if config.init_from else config.model_name
         typer.echo(
-            f"Model: {config.model_name}, {shape.size_text}, "
-            f"vocabulary {shape.vocab_size}, on {session.device}"
+            f"Model: {name}, {shape.size_text}, vocabulary {shape.vocab_size}, on {session.device}"
         )
         typer.echo(f"Run folder: {folder.path}")
     device = _device(session)
     n_reports, first_step = 0, session.trainer.step
+    new_process = False
 
     def count(on_step: OnStep) -> OnStep:
         def counting(step: StepReport) -> None:
@@ -70,9 +71,9 @@ def run(session: Session, watching: Watching, continued: bool) -> int:
             if not session.trainer.has_saved or not progress:
                 msg = f"one step needs more compilations than a process may make: {e}"
                 raise CompileBudgetError(msg) from e
-            if not received:
-                return NEW_PROCESS
-            finished = False
+            finished, new_process = False, True
+    if new_process and not received:  # signals were heard until now
+        return NEW_PROCESS
     if not finished:
         typer.echo(
             f"Stopped and saved after step {session.trainer.step} of {config.steps}. "
@@ -207,4 +208,5 @@ def _list_files(session: Session) -> None:
         path = run.path / name
         if path.is_file():
             typer.echo(f"  {name:<16} {path.stat().st_size:>12,} bytes  {what}")
-    typer.echo(f'More stories: pyane generate {run.path} --prompt "Once upon a time"')
+    tokenizer = "" if session.tokenizer else " --tokenizer FILE"
+    typer.echo(f'More stories: pyane generate {run.path}{tokenizer} --prompt "Once upon a time"')

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import CheckpointError
 from ..train.trainer import OnStep, StepReport
 
 if TYPE_CHECKING:
@@ -35,7 +37,14 @@ class Watching:
 
         Raises:
             ConfigError: A package is missing.
+            CheckpointError: The JSON lines cannot be written.
         """
+        if self.jsonl and not os.access(
+            self.jsonl if self.jsonl.exists() else self.jsonl.parent, os.W_OK
+        ):
+            reason = "no permission" if self.jsonl.parent.is_dir() else "no such folder"
+            msg = f"--jsonl {self.jsonl}: could not be opened ({reason})"
+            raise CheckpointError(msg)
         if self.tensorboard:
             from ..train.tensorboard import check_installed
 

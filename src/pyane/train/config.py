@@ -51,7 +51,7 @@ class TrainConfig:
 
     Attributes:
         preset: Sizes of the model: a key of `pyane.llama.PRESETS`, or a `.json` file that holds them,
-            Hugging Face's config.json or the fields of `pyane.llama.Config`.
+            Hugging Face's config.json or the fields of `pyane.llama.Config`. `init_from` brings its own.
         data: Text file (UTF-8) or `.bin` file of tokens (docs/data.md); None: the built-in stories.
         tokenizer: SentencePiece `.model`, llama2.c `.bin` or Hugging Face `.json`; None: one is trained on
             the text.
@@ -180,6 +180,7 @@ class TrainConfig:
         Raises:
             ConfigError: An unknown setting, or a value out of range.
         """
+        _check_type("preset", "str", preset)
         known = _OTHER_SIZES if preset.endswith(".json") else _PRESET_DEFAULTS.get(preset, {})
         defaults = dict(known)
         if settings.get("pipeline") == "static":
@@ -240,13 +241,14 @@ def _check_type(name: str, annotation: str, value: object) -> None:
         return
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind == "bool":
-        _require(isinstance(value, bool), name, "be true or false", value)
+        _require(isinstance(value, bool), name, "be true or false", repr(value))
     elif kind == "str":
         _require(isinstance(value, str), name, "be text", value)
     elif kind == "int":
-        _require(number and isinstance(value, int), name, "be a whole number", value)
+        _require(number and isinstance(value, int), name, "be a whole number", repr(value))
     else:
-        _require(number and math.isfinite(value), name, "be a finite number", value)  # type: ignore[arg-type]
+        finite = number and math.isfinite(value)  # type: ignore[arg-type]
+        _require(finite, name, "be a finite number", repr(value))  # 3 is not '3'
 
 
 def _check_at_least(config: TrainConfig, low: int, *names: str) -> None:

@@ -245,5 +245,7 @@ def _lock(path: Path) -> int:
     except OSError as e:
         os.close(fd)
         msg = f"{path}: another trainer is working in this run folder"
+        if not isinstance(e, BlockingIOError):  # a file system without locks
+            msg = f"{path}: run folder cannot be locked ({e.strerror or e})"
         raise CheckpointError(msg) from e
     return fd

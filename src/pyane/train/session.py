@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ..llama.config_json import read_config
 from .config import RESUMABLE, TrainConfig
 from .data import Dataset, TokenArray, encode_text, open_token_file, read_text, split
 from .files import check_readable
+from .metrics import read_jsonl
 from .run_folder import RunFolder, check_new, find_tokenizer
 from .state import TrainingState, load_state
 from .stories import story_text
@@ -152,6 +154,11 @@ def _resume(run: RunFolder, changes: Mapping[str, Any], note: Note) -> Session:
             f"{run.path}: the run ended before its first state was saved; remove the folder and "
             f"begin anew (its settings: pyane train --config {run.config})"
         )
+        if any(record["step"] for record in _records(run.metrics)):
+            msg = (
+                f"{run.path}: state.bin is missing, without which nothing can be resumed; the weights "
+                f"may still be there: start a new run with --init-from {run.model}"
+            )
         raise CheckpointError(msg)
     state = load_state(run.state)
     config = TrainConfig.from_dict({**state.config, **changes})
@@ -180,6 +187,10 @@ def _resume(run: RunFolder, changes: Mapping[str, Any], note: Note) -> Session:
     _write_config(run, config, parameters.config, dataset, device)
     note(f"Going on after step {state.step}")
     return Session(trainer, model, dataset, tokenizer, run, device, vocabulary)
+
+
+def _records(metrics: Path) -> list[dict[str, Any]]:
+    return [r for r in read_jsonl(metrics) if "step" in r] if metrics.is_file() else []
 
 
 def _check_unfinished(run: RunFolder, state: TrainingState, config: TrainConfig) -> None:
@@ -225,7 +236,23 @@ def load_model(path: Path) -> tuple[llama.Config, llama.Parameters, Path | None]
         CheckpointError: Missing, or not a checkpoint.
     """
     config, parameters = read_checkpoint(path)
-    return config, parameters, find_tokenizer(path if path.is_dir() else path.parent)
+    return config, parameters, _tokenizer_beside(path)
+
+
+def preset_for(weights: Path) -> str:
+    """The preset whose training settings suit weights: that of the nearest width.
+
+    A learning rate for narrow models destroys the weights of a wide one within a few steps.
+
+    Raises:
+        CheckpointError: Missing, or not a checkpoint.
+    """
+    dim = read_checkpoint(weights)[0].dim
+    return min(llama.PRESETS, key=lambda name: abs(math.log(llama.PRESETS[name].dim / dim)))
+
+
+def _tokenizer_beside(path: Path) -> Path | None:
+    return find_tokenizer(path if path.is_dir() else path.parent)
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
@@ -262,7 +289,7 @@ def _given_tokenizer(config: TrainConfig) -> Tokenizer | None:
     if config.init_from is None:
         return None
     # Weights mean nothing without the vocabulary they were trained with.
-    beside = load_model(Path(config.init_from))[2]
+    beside = _tokenizer_beside(Path(config.init_from))
     if beside is None and _is_text(config):
         msg = (
             f"--init-from {config.init_from}: has no tokenizer beside it; "
