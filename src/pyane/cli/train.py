@@ -69,7 +69,9 @@ def train(
         _Int, typer.Option(help="Micro-batches per step.  [1; static pipeline: 10]")
     ] = None,
     seq_len: Annotated[_Int, typer.Option(help="Tokens per sequence.  [256]")] = None,
-    learning_rate: Annotated[_Float, typer.Option(help="Highest learning rate.  [0.006]")] = None,
+    learning_rate: Annotated[
+        _Float, typer.Option(help="Highest learning rate.  [0.006; --init-from: a tenth]")
+    ] = None,
     schedule: Annotated[
         _Text, typer.Option(help="After the warm-up: cosine, linear or constant.  [cosine]")
     ] = None,

@@ -176,6 +176,8 @@ class TrainConfig:
         """Defaults that suit the preset, with `settings` in place of some.
 
         The static pipeline's steps take ten micro-batches, because each ends with compilations.
+        Weights that exist, `init_from`, are trained with a tenth of the learning rate: what the
+        schedule of those from scratch ends at. The whole of it undoes their training first.
 
         Raises:
             ConfigError: An unknown setting, or a value out of range.
@@ -185,6 +187,9 @@ class TrainConfig:
         defaults = dict(known)
         if settings.get("pipeline") == "static":
             defaults["accumulation"] = 10
+        if settings.get("init_from") is not None:
+            highest = defaults.get("learning_rate", cls.learning_rate)
+            defaults["learning_rate"] = highest * cls.min_learning_rate
         return cls.from_dict({**defaults, **settings, "preset": preset})
 
     @classmethod
