@@ -3,11 +3,12 @@
     python benchmarks/compare_110m.py --steps 50 --threads 2
     python benchmarks/compare_110m.py --steps 5 --pipeline static --n-kv-heads 4
 
-Both start from the same weights, see the same random tokens and take the same Adam steps, at the lower
-of the report's learning rates; `--warmup-steps` raises it linearly, `--batches 10` shows ten batches in
-turn, so that the losses fall. With `--control`, PyTorch trains a second time from the same weights
-rounded to fp16 once, and in fp32 from there on: how far its losses go from its own shows how much of a
-difference any small change makes by that step. Losses go to stderr as they come. Needs torch.
+Both start from the same weights, see the same random tokens and take the same Adam steps; the learning
+rate rises linearly to the lower of the report's, as a trainer's does (`--warmup-steps 0`: from the first
+step, where small differences grow large; docs/training_kernels.md has the numbers). `--batches 10` shows
+ten batches in turn, so that the losses fall. With `--control`, PyTorch trains a second time from the same
+weights rounded to fp16 once, and in fp32 from there on: how far its losses go from its own shows how much
+of a difference any small change makes by that step. Losses go to stderr as they come. Needs torch.
 
 Exits with 1 when a loss is further than --tolerance from PyTorch's, or a gradient of the first step
 further than fp16 storage explains: 40 roundings per layer, as tests/llama/test_model.py counts them, each
@@ -166,7 +167,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=0, help="0: new tokens for every step")
     parser.add_argument("--seq", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
-    parser.add_argument("--warmup-steps", type=int, default=0)
+    parser.add_argument("--warmup-steps", type=int, default=50)
     parser.add_argument("--control", action="store_true", help="PyTorch against itself, too")
     parser.add_argument("--tolerance", type=float, default=1e-2)
     parser.add_argument("--threads", type=int, default=0, help="0: each library's own choice")
