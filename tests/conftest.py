@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +10,15 @@ import numpy as np
 import pytest
 
 from pyane._core import base
+
+# Shells start background jobs with SIGINT ignored, nohup does so with SIGHUP, and the commands under
+# test would inherit that.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import io
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 import typer
@@ -32,9 +33,15 @@ class _Interrupted(Exception):
     """Ctrl-C in a command. Versions of typer differ in what they make of KeyboardInterrupt."""
 
 
+# Whether a command has been entered: before, Ctrl-C makes some versions of typer exit with 130 and
+# without a word; after, that code is the command's own.
+_begun: ContextVar[bool] = ContextVar("_begun", default=False)
+
+
 def _add(command: Callable[..., None], to: typer.Typer = app) -> None:
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> None:
+        _begun.set(True)
         try:
             command(*args, **options)
         except KeyboardInterrupt:
@@ -110,8 +117,12 @@ def main(args: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     # People add it to the end of what has just failed.
     arguments = [a for a in arguments if a != "--debug"]
+    _begun.set(False)
     try:
-        return app(arguments or ["--help"], prog_name="pyane", standalone_mode=False) or 0
+        code: int = app(arguments or ["--help"], prog_name="pyane", standalone_mode=False) or 0
+        if code == _INTERRUPTED and not _begun.get():
+            return _fail("interrupted", _INTERRUPTED, debug)
+        return code
     except (_Interrupted, KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", _INTERRUPTED, debug)
     except BrokenPipeError:
