@@ -31,8 +31,8 @@ def convert(
 ) -> None:
     """Convert a model between llama2.c's format and Hugging Face's, or a tokenizer to llama2.c's.
 
-    Nothing is lost with float32: there and back gives the same bits. The tokenizer beside a model goes
-    along into a folder. Existing folders are not touched; an existing .bin is replaced whole or not at all.
+    Nothing is lost with float32: there and back gives the same weights, bit for bit (llama2.c's unused
+    rotary tables are worked out anew). The tokenizer beside a model goes along into a folder. Existing folders are not touched; an existing .bin is replaced whole or not at all.
 
     \b
     Examples:
