@@ -5,7 +5,7 @@ from __future__ import annotations
 from ._core import __version__
 from ._core.base import num_threads, set_num_threads
 from .check import Diagnostic, check
-from .device import Device, Kernel, Request, TensorSpec, device, evaluate
+from .device import Device, device
 from .emulation import HardwareNumerics
 from .errors import (
     AneError,
@@ -25,6 +25,7 @@ from .errors import (
     ShapeError,
     UnsupportedOpError,
 )
+from .kernel import Kernel, Request, TensorSpec, evaluate
 from .model import Model, load
 from .surface import Surface
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from . import ane, mil
-from .device import Device, Kernel
+from .device import Device
 from .errors import CompileBudgetError, Error
+from .kernel import Kernel
 from .surface import Surface
 
 __all__ = ["CHECKS", "Check", "Outcome", "compile_limit", "examine"]

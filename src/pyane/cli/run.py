@@ -31,7 +31,8 @@ from .model_options import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..device import Device, Kernel, TensorSpec
+    from ..device import Device
+    from ..kernel import Kernel, TensorSpec
     from ..model import Model
 
     Array = np.ndarray[Any, np.dtype[Any]]
