@@ -99,7 +99,7 @@ def test_losses_are_those_of_a_softmax_over_the_occurring_tokens(
         actual = model.loss(numbers[:, :-1], numbers[:, 1:])
     # Same embeddings, same layers: the same fp16 stream, bit for bit. What is left is the fp32
     # classifier (16 products) and softmax (7 terms) against their fp64 selves: a few ulp of 2.
-    assert actual == pytest.approx(expected, abs=40 * np.finfo(np.float32).eps)
+    assert actual == pytest.approx(expected, abs=40 * float(np.finfo(np.float32).eps))
 
 
 def test_list_of_tokens_is_kept(tmp_path: Path) -> None:
