@@ -21,6 +21,13 @@ for number, handler in (
         signal.signal(number, handler)
 
 
+@pytest.fixture(autouse=True)
+def _emulator_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests marked `emulator` are about the emulator, on whatever device the suite runs."""
+    if request.node.get_closest_marker("emulator"):
+        monkeypatch.setenv("PYANE_DEVICE", "emulator")
+
+
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Seeded from the test's id: every test has its own numbers, and always the same."""

@@ -11,6 +11,8 @@ import pytest
 import mil_text
 from pyane.cli import main
 
+pytestmark = pytest.mark.emulator
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -62,6 +62,7 @@ def test_predicates_are_any_byte_but_zero():
         assert (kernel.outputs["y"] == result).all()
 
 
+@pytest.mark.emulator
 def test_only_the_branch_that_a_constant_chooses_must_be_executable():
     """Branches of results whose size depends on values are refused, unless never taken."""
     unbounded = [
@@ -182,6 +183,7 @@ def test_nested(rng):
     np.testing.assert_array_equal(kernel(x, np.int32(3), np.bool_(False)), np.maximum(x, 0))
 
 
+@pytest.mark.emulator
 def test_blocks_read_and_write_states(rng):
     state = f"state<{KIND}>"
     write = "write_state(input = kv, data = t);"

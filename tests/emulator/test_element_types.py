@@ -72,6 +72,7 @@ def test_bytes_of_bools_are_truth_values():
     assert kernel.outputs["n"].tolist() == [1, 0, 1, 1]
 
 
+@pytest.mark.emulator
 @pytest.mark.parametrize("dtype", ["float16", "float32", "int32", "bool"])
 def test_buffers_without_gaps_are_tensors(rng, dtype):
     """As in programs that Apple's compiler wrote for the engine."""

@@ -103,6 +103,7 @@ def test_non_zero_of_a_declared_number(emulator, rng, dtype):
         kernel(x)
 
 
+@pytest.mark.emulator
 def test_non_zero_of_an_open_number_is_refused(emulator):
     line = 'tensor<int32, [?, 1]> y = non_zero(x = x)[name = string("found")];'
     text = mil_text.program({"x": "tensor<fp16, [4]>"}, [line], ["y"])

@@ -104,6 +104,7 @@ def test_a_window_much_larger_than_the_image(emulator, size):
     np.testing.assert_array_equal(emulator.compile(text)(x), [[[3]]])
 
 
+@pytest.mark.emulator
 def test_palettes_of_one_bit_do_not_fill_the_memory(emulator):
     """A file of 8 MB, named often, would take more than there is once unpacked."""
     n = 2**26

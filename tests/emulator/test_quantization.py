@@ -330,6 +330,7 @@ def test_cast(rng):
     np.testing.assert_array_equal(got, values.astype(np.float32))
 
 
+@pytest.mark.emulator
 def test_masks_that_do_not_fit_are_refused():
     message = r"constexpr_sparse_to_dense 'w': mask has 2 ones, nonzero_data has 1 elements"
     with pytest.raises(MilVerifyError, match=message):

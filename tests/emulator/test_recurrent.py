@@ -254,6 +254,7 @@ def test_rnn_as_pytorch(rng, name):
         np.testing.assert_allclose(mine, exact, rtol=0, atol=bound(np.float32, 5, 4, 3))
 
 
+@pytest.mark.emulator
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -10,6 +10,8 @@ import mil_text
 import pyane
 from pyane.errors import MilVerifyError, ShapeError
 
+pytestmark = pytest.mark.emulator
+
 KIND = "tensor<fp16, [3, 5]>"
 INPUTS = {"x": KIND, "kv": f"state<{KIND}>"}
 

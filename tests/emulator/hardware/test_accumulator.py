@@ -8,6 +8,8 @@ import pytest
 import pyane
 import reference_accumulator as reference
 
+pytestmark = pytest.mark.emulator
+
 # Published vectors: ane-guide ch. 1, 3 and 20, taken on M1 Max by products with ones.
 SURVIVORS = {
     1024: 16, 3000: 16, 4000: 16, 4090: 16, 4096: 4, 8000: 4, 16000: 4, 30000: 4

@@ -10,6 +10,8 @@ import pytest
 import pyane
 from pyane._core import engine
 
+pytestmark = pytest.mark.emulator
+
 erf = np.vectorize(math.erf)
 
 

@@ -8,6 +8,8 @@ import pytest
 
 import pyane
 
+pytestmark = pytest.mark.emulator
+
 
 def test_one_device_per_set_of_options():
     assert pyane.device("emulator") is pyane.device("emulator", numerics="ieee")

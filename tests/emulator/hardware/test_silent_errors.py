@@ -8,6 +8,8 @@ import pytest
 import mil_text
 import pyane
 
+pytestmark = pytest.mark.emulator
+
 
 def device(chip, **options):
     """A device of its own: poisoning one must not touch the others."""

@@ -7,6 +7,8 @@ import pytest
 
 import pyane
 
+pytestmark = pytest.mark.emulator
+
 VALUES = np.array(
     [[1, 4094, 4096, 60000, -4094, -4096, -60000, 0.5]] * 2, np.float16
 )  # 4095 is no fp16 number: it rounds to 4096.

@@ -8,6 +8,8 @@ import pytest
 import mil_text
 import pyane
 
+pytestmark = pytest.mark.emulator
+
 NAN, INF = np.nan, np.inf
 EPSILON = {"epsilon": np.float16(0)}
 

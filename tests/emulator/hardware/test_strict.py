@@ -10,6 +10,8 @@ import pyane
 import pyane.chips
 from pyane import strictness
 
+pytestmark = pytest.mark.emulator
+
 
 def strict(chip, **options):
     """A device of its own, with a budget of its own."""
