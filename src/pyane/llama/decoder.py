@@ -16,6 +16,7 @@ from .checkpoint import rope_tables
 from .kernels.building_blocks import MASKED
 from .kernels.decode import DecodeShape, rope_rows
 from .layer_weights import layer_weight
+from .tensors import allocation_bytes
 from .token_ids import check_ids
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Decoder:
         largest = self._shape(context, context)
         # The engine wants surfaces of one size in a request.
         self._n_bytes = max(
-            2 * int(np.prod(dims))
+            allocation_bytes(dims)
             for shape in (largest, DecodeShape(config, largest.positions, 0))
             for dims in shape.tensor_shapes().values()
         )

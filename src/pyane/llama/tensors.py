@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Float16Array: TypeAlias = npt.NDArray[np.float16]
 _ITEM_BYTES = 2
+_ROW_BYTES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,15 @@ class Tensor:
     is_part: bool = False
 
 
+def allocation_bytes(shape: tuple[int, ...]) -> int:
+    """Bytes to allocate for an fp16 tensor.
+
+    Tensors are packed, but the engine's compiler may count rows of 64 bytes (docs/ane.md).
+    """
+    row = -(-shape[-1] * _ITEM_BYTES // _ROW_BYTES) * _ROW_BYTES
+    return math.prod(shape[:-1]) * row
+
+
 class TensorPool:
     """Makes tensors whose surfaces all have one size.
 
@@ -47,7 +57,7 @@ class TensorPool:
 
     def __init__(self, shapes: Iterable[tuple[int, ...]]) -> None:
         """Sized for the largest tensor of these shapes."""
-        self.n_bytes = max(math.prod(shape) * _ITEM_BYTES for shape in shapes)
+        self.n_bytes = max(map(allocation_bytes, shapes))
 
     def new(self, shape: tuple[int, ...]) -> Tensor:
         """A tensor of zeros."""
