@@ -22,10 +22,13 @@ for number, handler in (
 
 
 @pytest.fixture(autouse=True)
-def _emulator_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _emulator_only(request: pytest.FixtureRequest) -> Iterator[None]:
     """Tests marked `emulator` are about the emulator, on whatever device the suite runs."""
-    if request.node.get_closest_marker("emulator"):
-        monkeypatch.setenv("PYANE_DEVICE", "emulator")
+    # Not the fixture monkeypatch, which would then outlive those that count what a test leaves.
+    with pytest.MonkeyPatch.context() as environment:
+        if request.node.get_closest_marker("emulator"):
+            environment.setenv("PYANE_DEVICE", "emulator")
+        yield
 
 
 @pytest.fixture
