@@ -84,6 +84,9 @@ def configure(work: Path) -> Path:
         f"-DPython_EXECUTABLE={sys.executable}",
         # A build type without flags: the quickest, and nothing of it is run.
         *("-DPYANE_WERROR=ON", "-DSKBUILD_PROJECT_VERSION=0.0.0", "-DCMAKE_BUILD_TYPE=None"),
+        # Every command of the list is compiled and linked; a precompiled header is not an object,
+        # and without one a file that forgets an include is found.
+        "-DPYANE_PRECOMPILED_HEADERS=OFF",
     )
     return build
 
