@@ -43,6 +43,12 @@ void check_sizes(const py::array& source, const py::array& target, const char* w
 
 // A model's weights are converted at every step: from here on it pays to share the work.
 constexpr std::size_t kBlock = std::size_t{1} << 16;
+// 24 MiB at both ends together: more than the caches keep until somebody reads the result.
+constexpr std::size_t kStreamed = std::size_t{1} << 22;
+
+// Of the overloads, those for arrays.
+using ConvertHalf = void (*)(const pyane::half_bits*, float*, std::size_t);
+using ConvertFloat = void (*)(const float*, pyane::half_bits*, std::size_t);
 
 template <typename Convert>
 void in_blocks(std::size_t n, const Convert& convert) {
@@ -59,9 +65,10 @@ void half_to_float(const py::array& source, FloatArray& target) {
   float* to = target.mutable_data();
   const auto n = static_cast<std::size_t>(target.size());
   const py::gil_scoped_release release;
-  in_blocks(n, [&](std::size_t begin, std::size_t count) {
-    pyane::half_to_float(from + begin, to + begin, count);
-  });
+  const auto convert =
+      n < kStreamed ? static_cast<ConvertHalf>(pyane::half_to_float) : pyane::half_to_float_stream;
+  in_blocks(
+      n, [&](std::size_t begin, std::size_t count) { convert(from + begin, to + begin, count); });
 }
 
 void float_to_half(const FloatArray& source, py::array& target) {
@@ -71,9 +78,10 @@ void float_to_half(const FloatArray& source, py::array& target) {
   const float* from = source.data();
   const auto n = static_cast<std::size_t>(source.size());
   const py::gil_scoped_release release;
-  in_blocks(n, [&](std::size_t begin, std::size_t count) {
-    pyane::float_to_half(from + begin, to + begin, count);
-  });
+  const auto convert =
+      n < kStreamed ? static_cast<ConvertFloat>(pyane::float_to_half) : pyane::float_to_half_stream;
+  in_blocks(
+      n, [&](std::size_t begin, std::size_t count) { convert(from + begin, to + begin, count); });
 }
 
 }  // namespace

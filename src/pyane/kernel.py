@@ -16,7 +16,7 @@ from .errors import (
     EvaluateError,
     ShapeError,
 )
-from .surface import Surface
+from .surface import Surface, convert_into
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -294,7 +294,7 @@ class Kernel:
         with self._own_lock:
             request = self._own_request()
             for name, array in arrays.items():
-                np.copyto(self._inputs[name], array, casting="same_kind")
+                convert_into(self._inputs[name], array)
             request.evaluate()
             if len(self._outputs) == 1:
                 return next(iter(self._outputs.values())).copy()

@@ -9,12 +9,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._core import base as _base
 from ._core import engine as _engine
+from .errors import ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import DTypeLike
+    from numpy.typing import ArrayLike, DTypeLike
+
+_FP16 = np.dtype(np.float16)
+_FP32 = np.dtype(np.float32)
+
+
+def convert_into(target: np.ndarray[Any, Any], source: np.ndarray[Any, Any]) -> None:
+    """`target[...] = source` for arrays of one shape; between fp16 and fp32 at memory's speed.
+
+    NumPy converts fp16 element by element. The bits are the same.
+
+    Raises:
+        TypeError: The element types are of different kinds.
+    """
+    simple = target.flags.c_contiguous and source.flags.c_contiguous and source.flags.aligned
+    pair = (source.dtype, target.dtype)
+    if simple and pair == (_FP32, _FP16):
+        if not np.may_share_memory(source, target):
+            return _base.float_to_half(source, target)
+    elif simple and pair == (_FP16, _FP32) and not np.may_share_memory(source, target):
+        return _base.half_to_float(source, target)
+    return np.copyto(target, source, casting="same_kind")
 
 
 class Surface:
@@ -102,6 +125,60 @@ class Surface:
         dims = list(map(operator.index, shape if isinstance(shape, Iterable) else [shape]))
         array: np.ndarray[Any, np.dtype[Any]] = self._native.array(dims, np.dtype(dtype), offset)
         return array
+
+    def write(self, values: ArrayLike, dtype: DTypeLike = np.float16, offset: int = 0) -> None:
+        """Store `values` as elements of `dtype`, densely packed in row-major order.
+
+        fp32 to fp16, the usual case, runs vectorised on the thread pool, many times as fast as
+        assigning to `array(...)`, with the same bits: halves round to even, what is too large
+        becomes infinity.
+
+        Args:
+            values: Array of any shape, of the kind of `dtype` (floats for floats).
+            dtype: Element type on the surface.
+            offset: Bytes from the start of the surface, a multiple of the element size.
+
+        Raises:
+            ShapeError: The values do not fit into the surface, or are of another kind.
+        """
+        source = np.asarray(values)
+        target = self.array(source.shape, dtype, offset)
+        if not np.can_cast(source.dtype, target.dtype, casting="same_kind"):
+            msg = f"Surface.write: values must be convertible to {target.dtype}, got {source.dtype}"
+            raise ShapeError(msg)
+        convert_into(target, np.ascontiguousarray(source).reshape(source.shape))
+
+    def read(
+        self,
+        shape: Sequence[int] | int,
+        dtype: DTypeLike = np.float16,
+        offset: int = 0,
+        *,
+        out: np.ndarray[Any, np.dtype[Any]] | None = None,
+    ) -> np.ndarray[Any, np.dtype[Any]]:
+        """A copy of what the surface holds, as fp32 where that is fp16: the reverse of `write`.
+
+        Args:
+            shape: Dimensions.
+            dtype: Element type on the surface.
+            offset: Bytes from the start of the surface, a multiple of the element size.
+            out: Array of `shape` to fill and return, instead of a new one; of another element type
+                of the same kind, if wanted.
+
+        Raises:
+            ShapeError: The array does not fit into the surface, or `out` has another shape or kind.
+        """
+        source = self.array(shape, dtype, offset)
+        if out is None:
+            out = np.empty(source.shape, _FP32 if source.dtype == _FP16 else source.dtype)
+        if out.shape != source.shape or not np.can_cast(source.dtype, out.dtype, "same_kind"):
+            msg = (
+                f"Surface.read: out must be an array of shape {list(source.shape)} for "
+                f"{source.dtype}, got {out.dtype} of shape {list(out.shape)}"
+            )
+            raise ShapeError(msg)
+        convert_into(out, source)
+        return out
 
     @contextmanager
     def lock(self, *, read_only: bool = False) -> Iterator[Surface]:

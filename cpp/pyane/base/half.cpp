@@ -37,4 +37,18 @@ void float_to_half(const float* source, half_bits* target, std::size_t n) {
   }
 }
 
+void half_to_float_stream(const half_bits* source, float* target, std::size_t n) {
+#if defined(__x86_64__)
+  if (active_isa() == Isa::kAvx512) return half_to_float_stream_avx512(source, target, n);
+#endif
+  half_to_float(source, target, n);
+}
+
+void float_to_half_stream(const float* source, half_bits* target, std::size_t n) {
+#if defined(__x86_64__)
+  if (active_isa() == Isa::kAvx512) return float_to_half_stream_avx512(source, target, n);
+#endif
+  float_to_half(source, target, n);
+}
+
 }  // namespace pyane

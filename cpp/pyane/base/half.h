@@ -61,4 +61,9 @@ constexpr half_bits float_to_half(float value) {
 void half_to_float(const half_bits* source, float* target, std::size_t n);
 void float_to_half(const float* source, half_bits* target, std::size_t n);
 
+/// The same for a part of a conversion that the caches do not hold: results go to memory past them
+/// where the instruction set can (AVX-512), which saves reading what is about to be overwritten.
+void half_to_float_stream(const half_bits* source, float* target, std::size_t n);
+void float_to_half_stream(const float* source, half_bits* target, std::size_t n);
+
 }  // namespace pyane

@@ -12,6 +12,8 @@ namespace pyane {
 #if defined(__x86_64__)
 void half_to_float_avx512(const std::uint16_t* source, float* target, std::size_t n);
 void float_to_half_avx512(const float* source, std::uint16_t* target, std::size_t n);
+void half_to_float_stream_avx512(const std::uint16_t* source, float* target, std::size_t n);
+void float_to_half_stream_avx512(const float* source, std::uint16_t* target, std::size_t n);
 void half_to_float_avx2(const std::uint16_t* source, float* target, std::size_t n);
 void float_to_half_avx2(const float* source, std::uint16_t* target, std::size_t n);
 #elif defined(__aarch64__)
