@@ -13,7 +13,7 @@
 #include "pyane/base/error.h"
 #include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
-#include "pyane/emulator/kernels/gemm.h"
+#include "pyane/linalg/gemm.h"
 
 // Every instruction set of this CPU, layout and dtype against sums in double, and the same bits for
 // every number of threads. Shapes that real operations give are tested from Python.
@@ -36,10 +36,10 @@ void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 namespace {
 
 using pyane::DType;
-using pyane::emulator::Gemm;
-using pyane::emulator::GemmBias;
-using pyane::emulator::GemmOperand;
-using pyane::emulator::GemmSpec;
+using pyane::linalg::Gemm;
+using pyane::linalg::GemmBias;
+using pyane::linalg::GemmOperand;
+using pyane::linalg::GemmSpec;
 
 std::mt19937 rng(1);
 

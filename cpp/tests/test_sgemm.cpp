@@ -2,7 +2,7 @@
 
 #include "check.h"
 #include "pyane/base/error.h"
-#include "pyane/linalg/gemm.h"
+#include "pyane/linalg/sgemm.h"
 
 using pyane::linalg::sgemm;
 using pyane::linalg::Transpose;

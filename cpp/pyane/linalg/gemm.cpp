@@ -1,103 +1,451 @@
 #include "pyane/linalg/gemm.h"
 
-#include <pthread.h>
-
 #include <algorithm>
-#include <atomic>
-#include <limits>
+#include <chrono>
+#include <new>
 #include <string>
-#include <thread>
+#include <utility>
 
+#include "pyane/base/cpu.h"
 #include "pyane/base/error.h"
+#include "pyane/base/thread_pool.h"
+#include "pyane/linalg/gemm_kernel.h"
 
-#if defined(__APPLE__)
-#include <Accelerate/Accelerate.h>
-#else
-// The wheel's symbols carry a prefix, so that they do not meet those of another BLAS.
-extern "C" {
-void scipy_cblas_sgemm(int order, int transpose_a, int transpose_b, int m, int n, int k,
-                       float alpha, const float* a, int lda, const float* b, int ldb, float beta,
-                       float* c, int ldc);
-void scipy_openblas_set_num_threads(int n);
-}
-#endif
+// c is cut into blocks, one task each. A task walks along k in steps that keep its panels in the
+// nearest caches and adds up in an fp32 block of its own; the last step rounds into c. Panels (mr
+// rows of a, nr columns of b, as fp32, k outermost) come from one of three places:
+//
+//   packed once    a constant operand, in pack_a / pack_b
+//   shared         needed by several tasks: packed before them, in parallel, into the scratch
+//   own            needed by one task only (or too large to share): packed by it, where it needs it
+//
+// Each element is one sequential sum over k whatever the blocks are, so they can be chosen freely.
 
 namespace pyane::linalg {
 namespace {
 
-// BLAS itself prints to stderr when an argument is wrong.
-int check(std::int64_t value, std::int64_t least, const char* name) {
-  constexpr std::int64_t kMost = std::numeric_limits<int>::max();
-  if (value < least || value > kMost) {
-    throw ShapeError(std::string("sgemm: ") + name + " must be from " + std::to_string(least) +
-                     " to " + std::to_string(kMost) + ", got " + std::to_string(value));
-  }
-  return static_cast<int>(value);
+using Index = std::int64_t;
+
+constexpr std::size_t kAlign = 64;
+/// Steps along k: a panel of b (32 columns) of this length still fits into the L1 cache.
+constexpr Index kMaxStep = 256;
+/// Blocks of c: enough for any number of threads, but not so small that packing shows.
+constexpr Index kWantedTasks = 32;
+constexpr Index kMinTaskProducts = 1 << 18;
+constexpr Index kMaxBlockRows = 256;
+constexpr Index kMaxBlockCols = 512;
+/// More than this is not packed as a whole.
+constexpr std::size_t kMaxSharedBytes = std::size_t{32} << 20;
+
+Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
+
+std::size_t floats_to_bytes(Index n) {
+  const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(float);
+  return (bytes + kAlign - 1) / kAlign * kAlign;
 }
 
-// A child of fork() inherits the locks of threads inside BLAS (or in its first-use initialisation),
-// but not the threads that would release them. So fork() waits until nobody is inside.
-std::atomic<int> n_inside{0};
-std::atomic<int> n_forking{0};
-// Registered when the library is loaded: at first use, fork() could come in between.
-[[maybe_unused]] const int registered = pthread_atfork(
-    [] {
-      n_forking.fetch_add(1);
-      while (n_inside.load() != 0) std::this_thread::yield();
-    },
-    [] { n_forking.fetch_sub(1); },
-    [] {
-      n_forking.store(0);
-      n_inside.store(0);
-    });
-
-class InsideBlas {
- public:
-  InsideBlas() {
-    n_inside.fetch_add(1);
-    while (n_forking.load() != 0) {
-      n_inside.fetch_sub(1);
-      while (n_forking.load() != 0) std::this_thread::yield();
-      n_inside.fetch_add(1);
-    }
-  }
-  ~InsideBlas() { n_inside.fetch_sub(1); }
-  InsideBlas(const InsideBlas&) = delete;
-  InsideBlas& operator=(const InsideBlas&) = delete;
+struct AlignedDelete {
+  void operator()(float* p) const { ::operator delete[](p, std::align_val_t{kAlign}); }
 };
+using AlignedFloats = std::unique_ptr<float[], AlignedDelete>;
+
+AlignedFloats allocate(Index n) {
+  void* memory = ::operator new[](floats_to_bytes(n), std::align_val_t{kAlign});
+  return AlignedFloats(static_cast<float*>(memory));
+}
+
+/// A task's own panels and sums. Grows to the largest task this thread has seen.
+float* thread_floats(Index n) {
+  thread_local AlignedFloats memory;
+  thread_local Index size = 0;
+  if (size < n) {
+    memory.reset();
+    size = 0;
+    memory = allocate(n);
+    size = n;
+  }
+  return memory.get();
+}
+
+const GemmKernel& active_kernel() {
+  switch (active_isa()) {
+#if defined(__x86_64__)
+    case Isa::kAvx512:
+      return kGemmKernelAvx512;
+    case Isa::kAvx2:
+      return kGemmKernelAvx2;
+#elif defined(__aarch64__)
+    case Isa::kNeon:
+      return kGemmKernelNeon;
+#endif
+    default:
+      return kGemmKernelScalar;
+  }
+}
+
+/// Rows of a or columns of b ("lanes"): how they are read, cut into panels and blocks.
+struct Side {
+  bool is_half = false;
+  Index lane_stride = 0;
+  Index k_stride = 0;
+  std::vector<Index> lane_offsets;  ///< Empty: strides.
+  std::vector<Index> k_offsets;
+  std::vector<Index> matrices;     ///< Offsets of the different matrices of the batch.
+  std::vector<std::size_t> which;  ///< Product -> index into matrices.
+
+  Index n_lanes = 0;
+  Index n_k = 0;
+  int width = 0;       ///< Lanes of a panel.
+  Index n_panels = 0;  ///< Of one matrix.
+  Index block = 0;     ///< Panels of a task.
+  Index n_blocks = 0;
+  void (*pack)(const GemmSource&, int, Index, float*) = nullptr;
+
+  AlignedFloats packed;  ///< Of a constant operand.
+  bool is_shared = false;
+  std::size_t scratch_at = 0;  ///< Of the shared panels.
+
+  Index matrix_floats() const { return n_panels * width * n_k; }
+  Index all_floats() const { return matrix_floats() * static_cast<Index>(matrices.size()); }
+
+  /// Packs lanes of panel `panel` for k in [k, k + n).
+  void pack_panel(const void* data, std::size_t matrix, Index panel, Index k, Index n,
+                  float* target) const {
+    const Index lane = panel * width;
+    Index offset = matrices[matrix];
+    GemmSource source{.data = nullptr,
+                      .is_half = is_half,
+                      .lane_stride = lane_stride,
+                      .k_stride = k_stride,
+                      .lane_offsets = nullptr,
+                      .k_offsets = nullptr};
+    if (lane_offsets.empty()) {
+      offset += lane * lane_stride + k * k_stride;
+    } else {
+      source.lane_offsets = lane_offsets.data() + lane;
+      source.k_offsets = k_offsets.data() + k;
+    }
+    source.data = static_cast<const std::byte*>(data) + offset * (is_half ? 2 : 4);
+    pack(source, static_cast<int>(std::min<Index>(width, n_lanes - lane)), n, target);
+  }
+
+  /// Packs whole panels of every matrix, [matrix][panel][k][lane].
+  void pack_all(const void* data, float* target) const {
+    const auto panels = static_cast<std::size_t>(n_panels);
+    parallel_for(panels * matrices.size(), [&](std::size_t task) {
+      pack_panel(data, task / panels, static_cast<Index>(task % panels), 0, n_k,
+                 target + static_cast<Index>(task) * width * n_k);
+    });
+  }
+};
+
+void check(const GemmOperand& x, const std::string& name, std::size_t batch, Index rows,
+           Index cols) {
+  if (x.dtype != DType::kFp16 && x.dtype != DType::kFp32) {
+    throw ShapeError("gemm: " + name + " must be fp16 or fp32, got " +
+                     std::string(dtype_name(x.dtype)));
+  }
+  if (x.offsets.size() != batch) {
+    throw ShapeError("gemm: " + name + " must have one offset per product (" +
+                     std::to_string(batch) + "), got " + std::to_string(x.offsets.size()));
+  }
+  if (x.row_offsets.empty() && x.col_offsets.empty()) return;
+  if (x.row_offsets.size() != static_cast<std::size_t>(rows) ||
+      x.col_offsets.size() != static_cast<std::size_t>(cols)) {
+    throw ShapeError("gemm: " + name + " must have " + std::to_string(rows) + " row offsets and " +
+                     std::to_string(cols) + " column offsets, got " +
+                     std::to_string(x.row_offsets.size()) + " and " +
+                     std::to_string(x.col_offsets.size()));
+  }
+}
+
+void check(const GemmSpec& s) {
+  if (s.m < 0 || s.n < 0 || s.k < 0) {
+    throw ShapeError("gemm: sizes must not be negative, got m=" + std::to_string(s.m) +
+                     " n=" + std::to_string(s.n) + " k=" + std::to_string(s.k));
+  }
+  const std::size_t batch = s.c.offsets.size();
+  check(s.a, "a", batch, s.m, s.k);
+  check(s.b, "b", batch, s.k, s.n);
+  check(s.c, "c", batch, s.m, s.n);
+  if (!s.c.row_offsets.empty()) throw ShapeError("gemm: c must have strides, got offsets");
+  if (s.bias == GemmBias::kNone) return;
+  if (s.bias_dtype != DType::kFp16 && s.bias_dtype != DType::kFp32) {
+    throw ShapeError("gemm: bias must be fp16 or fp32, got " +
+                     std::string(dtype_name(s.bias_dtype)));
+  }
+  if (!s.bias_offsets.empty() && s.bias_offsets.size() != batch) {
+    throw ShapeError("gemm: bias must have one offset per product (" + std::to_string(batch) +
+                     "), got " + std::to_string(s.bias_offsets.size()));
+  }
+}
+
+/// The same product seen from the other side: c^T = b^T @ a^T.
+GemmOperand transposed(GemmOperand x) {
+  std::swap(x.row_stride, x.col_stride);
+  std::swap(x.row_offsets, x.col_offsets);
+  return x;
+}
+
+Side make_side(const GemmOperand& rows_are_lanes, Index n_lanes, Index n_k, int width) {
+  const GemmOperand& x = rows_are_lanes;
+  Side side;
+  side.is_half = x.dtype == DType::kFp16;
+  side.lane_stride = x.row_stride;
+  side.k_stride = x.col_stride;
+  side.lane_offsets = x.row_offsets;
+  side.k_offsets = x.col_offsets;
+  side.matrices = x.offsets;
+  std::sort(side.matrices.begin(), side.matrices.end());
+  side.matrices.erase(std::unique(side.matrices.begin(), side.matrices.end()), side.matrices.end());
+  for (const Index offset : x.offsets) {
+    const auto found = std::lower_bound(side.matrices.begin(), side.matrices.end(), offset);
+    side.which.push_back(static_cast<std::size_t>(found - side.matrices.begin()));
+  }
+  side.n_lanes = n_lanes;
+  side.n_k = n_k;
+  side.width = width;
+  side.n_panels = divide_up(n_lanes, width);
+  return side;
+}
+
+/// Cuts a side into blocks of equal size, of at most `most` lanes.
+void set_block(Side& side, Index panels, Index most) {
+  const Index limit = std::max<Index>(1, most / side.width);
+  panels = std::clamp<Index>(panels, 1, limit);
+  side.n_blocks = divide_up(side.n_panels, panels);
+  side.block = divide_up(side.n_panels, side.n_blocks);
+  side.n_blocks = divide_up(side.n_panels, side.block);
+}
 
 }  // namespace
 
-void sgemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
-           std::int64_t k, float alpha, const float* a, std::int64_t lda, const float* b,
-           std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
-  const bool ta = transpose_a == Transpose::kYes;
-  const bool tb = transpose_b == Transpose::kYes;
-  const int rows = check(m, 0, "m");
-  const int cols = check(n, 0, "n");
-  const int depth = check(k, 0, "k");
-  const std::int64_t one = 1;
-  const int step_a = check(lda, std::max(one, ta ? m : k), "lda");
-  const int step_b = check(ldb, std::max(one, tb ? k : n), "ldb");
-  const int step_c = check(ldc, std::max(one, n), "ldc");
-  if (rows == 0 || cols == 0) return;
-  const InsideBlas inside;
-#if defined(__APPLE__)
-  cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, rows,
-              cols, depth, alpha, a, step_a, b, step_b, beta, c, step_c);
-#else
-  constexpr int kRowMajor = 101;
-  constexpr int kNoTrans = 111;
-  constexpr int kTrans = 112;
-  // Our own pools decide what runs side by side; the sum's order must not depend on the machine.
-  static const bool single_threaded = [] {
-    scipy_openblas_set_num_threads(1);
-    return true;
-  }();
-  static_cast<void>(single_threaded);
-  scipy_cblas_sgemm(kRowMajor, ta ? kTrans : kNoTrans, tb ? kTrans : kNoTrans, rows, cols, depth,
-                    alpha, a, step_a, b, step_b, beta, c, step_c);
-#endif
+struct Gemm::Plan {
+  GemmSpec spec;
+  bool is_swapped = false;  ///< Runs as c^T = b^T @ a^T.
+  const GemmKernel* kernel = nullptr;
+  Side a;
+  Side b;
+  Index c_row_stride = 0;  ///< As it runs.
+  Index c_col_stride = 0;
+  bool bias_is_per_row = false;
+  Index k_step = 1;
+  Index n_k_steps = 1;
+  Index own_a_floats = 0;
+  Index own_b_floats = 0;
+  Index sums_floats = 0;
+  std::size_t scratch_bytes = 0;
+
+  explicit Plan(GemmSpec wanted);
+  void place();
+  void run(const void* a_data, const void* b_data, const void* bias, void* c,
+           std::byte* scratch) const;
+  void run_task(std::size_t task, const void* a_data, const void* b_data, const void* bias, void* c,
+                const std::byte* scratch) const;
+};
+
+Gemm::Plan::Plan(GemmSpec wanted) : spec(std::move(wanted)), kernel(&active_kernel()) {
+  check(spec);
+  // A narrow c would leave most of each vector unused; turned over, its long side is vectorised.
+  is_swapped = spec.n < spec.m && spec.n <= kernel->nr / 2;
+  const Index m = is_swapped ? spec.n : spec.m;
+  const Index n = is_swapped ? spec.m : spec.n;
+  if (is_swapped) {
+    a = make_side(transposed(spec.b), m, spec.k, kernel->mr);
+    b = make_side(spec.a, n, spec.k, kernel->nr);
+  } else {
+    a = make_side(spec.a, m, spec.k, kernel->mr);
+    b = make_side(transposed(spec.b), n, spec.k, kernel->nr);
+  }
+  a.pack = kernel->pack_a;
+  b.pack = kernel->pack_b;
+  c_row_stride = is_swapped ? spec.c.col_stride : spec.c.row_stride;
+  c_col_stride = is_swapped ? spec.c.row_stride : spec.c.col_stride;
+  bias_is_per_row = (spec.bias == GemmBias::kPerRow) != is_swapped;
+  if (m == 0 || n == 0 || spec.c.offsets.empty()) return;
+
+  n_k_steps = std::max<Index>(1, divide_up(spec.k, kMaxStep));
+  k_step = divide_up(spec.k, n_k_steps);
+
+  // The longer side is cut finely, so that what a task packs itself is used for the whole of the
+  // shorter one.
+  const Index batch = static_cast<Index>(spec.c.offsets.size());
+  Side& coarse = m >= n ? b : a;
+  Side& fine = m >= n ? a : b;
+  set_block(coarse, coarse.n_panels, m >= n ? kMaxBlockCols : kMaxBlockRows);
+  const Index others = batch * coarse.n_blocks;
+  Index panels = fine.n_panels * others / kWantedTasks;
+  const Index block_products =
+      coarse.block * coarse.width * fine.width * std::max<Index>(1, spec.k);
+  panels = std::max(panels, divide_up(kMinTaskProducts, block_products));
+  set_block(fine, panels, m >= n ? kMaxBlockRows : kMaxBlockCols);
+  place();
+}
+
+/// Decides where panels come from, and lays out scratch and a task's own memory.
+void Gemm::Plan::place() {
+  scratch_bytes = 0;
+  if (spec.c.offsets.empty()) return;
+  const auto share = [&](Side& side, const Side& other) {
+    const std::size_t bytes = floats_to_bytes(side.all_floats());
+    const std::size_t users = side.which.size() / side.matrices.size();
+    side.is_shared =
+        side.packed == nullptr && bytes <= kMaxSharedBytes && (other.n_blocks > 1 || users > 1);
+    if (!side.is_shared) return;
+    side.scratch_at = scratch_bytes;
+    scratch_bytes += bytes;
+  };
+  share(a, b);
+  share(b, a);
+  const auto own = [&](const Side& side, Index panels) {
+    const bool is_own = side.packed == nullptr && !side.is_shared;
+    // Rounded so that what follows stays aligned.
+    return is_own ? divide_up(panels * side.width * k_step, 16) * 16 : 0;
+  };
+  own_a_floats = own(a, a.block);
+  own_b_floats = own(b, 1);  // The next panel replaces it.
+  sums_floats = a.block * b.block * a.width * b.width;
+}
+
+void Gemm::Plan::run(const void* a_data, const void* b_data, const void* bias, void* c,
+                     std::byte* scratch) const {
+  if (a.n_panels == 0 || b.n_panels == 0 || spec.c.offsets.empty()) return;
+  if (is_swapped) std::swap(a_data, b_data);
+  if (a.is_shared) a.pack_all(a_data, reinterpret_cast<float*>(scratch + a.scratch_at));
+  if (b.is_shared) b.pack_all(b_data, reinterpret_cast<float*>(scratch + b.scratch_at));
+  const Index tasks = static_cast<Index>(spec.c.offsets.size()) * a.n_blocks * b.n_blocks;
+  parallel_for(static_cast<std::size_t>(tasks),
+               [&](std::size_t task) { run_task(task, a_data, b_data, bias, c, scratch); });
+}
+
+void Gemm::Plan::run_task(std::size_t task, const void* a_data, const void* b_data,
+                          const void* bias, void* c, const std::byte* scratch) const {
+  const auto blocks = static_cast<std::size_t>(a.n_blocks * b.n_blocks);
+  const std::size_t product = task / blocks;
+  const auto block = static_cast<Index>(task % blocks);
+  // Neighbouring tasks share the block of a, whose panels are then still in the cache.
+  const Index a_first = block / b.n_blocks * a.block;
+  const Index b_first = block % b.n_blocks * b.block;
+  const Index a_panels = std::min(a.block, a.n_panels - a_first);
+  const Index b_panels = std::min(b.block, b.n_panels - b_first);
+
+  float* own_a = thread_floats(own_a_floats + own_b_floats + sums_floats);
+  float* own_b = own_a + own_a_floats;
+  float* sums = own_b + own_b_floats;
+
+  const auto panels_at = [&](const Side& side, Index first) -> const float* {
+    const float* all = side.packed != nullptr ? side.packed.get()
+                       : side.is_shared ? reinterpret_cast<const float*>(scratch + side.scratch_at)
+                                        : nullptr;
+    if (all == nullptr) return nullptr;
+    return all + static_cast<Index>(side.which[product]) * side.matrix_floats() +
+           first * side.width * side.n_k;
+  };
+  const float* packed_a = panels_at(a, a_first);
+  const float* packed_b = panels_at(b, b_first);
+
+  GemmTarget target{.data = nullptr,
+                    .is_half = spec.c.dtype == DType::kFp16,
+                    .row_stride = c_row_stride,
+                    .col_stride = c_col_stride,
+                    .bias = nullptr,
+                    .bias_is_half = spec.bias_dtype == DType::kFp16,
+                    .bias_is_per_row = bias_is_per_row};
+  const Index c_bytes = target.is_half ? 2 : 4;
+  const Index bias_bytes = target.bias_is_half ? 2 : 4;
+  const Index bias_first = spec.bias_offsets.empty() ? 0 : spec.bias_offsets[product];
+
+  for (Index step = 0; step < n_k_steps; ++step) {
+    const Index k = step * k_step;
+    const Index n_k = std::min(k_step, spec.k - k);
+    const bool is_last = step + 1 == n_k_steps;
+    if (packed_a == nullptr) {
+      for (Index i = 0; i < a_panels; ++i) {
+        a.pack_panel(a_data, a.which[product], a_first + i, k, n_k, own_a + i * a.width * n_k);
+      }
+    }
+
+    for (Index j = 0; j < b_panels; ++j) {
+      const float* b_panel = own_b;
+      if (packed_b != nullptr) {
+        b_panel = packed_b + (j * b.n_k + k) * b.width;
+      } else {
+        b.pack_panel(b_data, b.which[product], b_first + j, k, n_k, own_b);
+      }
+      const Index col = (b_first + j) * b.width;
+      const int cols = static_cast<int>(std::min<Index>(b.width, b.n_lanes - col));
+      for (Index i = 0; i < a_panels; ++i) {
+        const float* a_panel =
+            packed_a != nullptr ? packed_a + (i * a.n_k + k) * a.width : own_a + i * a.width * n_k;
+        const Index row = (a_first + i) * a.width;
+        const int rows = static_cast<int>(std::min<Index>(a.width, a.n_lanes - row));
+        float* tile = sums + (j * a_panels + i) * a.width * b.width;
+        kernel->multiply(n_k, a_panel, b_panel, tile, rows, cols, step != 0);
+        if (!is_last) continue;
+        target.data = static_cast<std::byte*>(c) +
+                      (spec.c.offsets[product] + row * c_row_stride + col * c_col_stride) * c_bytes;
+        if (spec.bias != GemmBias::kNone) {
+          target.bias = static_cast<const std::byte*>(bias) +
+                        (bias_first + (bias_is_per_row ? row : col)) * bias_bytes;
+        }
+        kernel->store(tile, rows, cols, target);
+      }
+    }
+  }
+}
+
+Gemm::Gemm(GemmSpec spec) : plan_(std::make_unique<Plan>(std::move(spec))) {}
+Gemm::Gemm(Gemm&&) noexcept = default;
+Gemm& Gemm::operator=(Gemm&&) noexcept = default;
+Gemm::~Gemm() = default;
+
+const GemmSpec& Gemm::spec() const { return plan_->spec; }
+
+namespace {
+
+/// false when the other side is so narrow that reading fp32 panels would take longer than packing.
+bool pack_constant(Side& side, const Side& other, const void* data) {
+  if (side.matrices.empty() || other.n_panels <= 1) return false;
+  side.packed = allocate(side.all_floats());
+  side.pack_all(data, side.packed.get());
+  return true;
+}
+
+}  // namespace
+
+bool Gemm::pack_a(const void* a) {
+  Side& side = plan_->is_swapped ? plan_->b : plan_->a;
+  const bool is_packed = pack_constant(side, plan_->is_swapped ? plan_->a : plan_->b, a);
+  plan_->place();
+  return is_packed;
+}
+
+bool Gemm::pack_b(const void* b) {
+  Side& side = plan_->is_swapped ? plan_->a : plan_->b;
+  const bool is_packed = pack_constant(side, plan_->is_swapped ? plan_->b : plan_->a, b);
+  plan_->place();
+  return is_packed;
+}
+
+std::size_t Gemm::scratch_bytes() const { return plan_->scratch_bytes; }
+
+void Gemm::run(const void* a, const void* b, const void* bias, void* c, std::byte* scratch) const {
+  plan_->run(a, b, bias, c, scratch);
+}
+
+double measure_fma_gflops() {
+  constexpr int kRuns = 10;
+  constexpr Index kRounds = 200'000;
+  const GemmKernel& kernel = active_kernel();
+  double best = 0;
+  float sink[2] = {1.0F, 1e-9F};
+  for (int run = 0; run < kRuns; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    const double products = kernel.multiply_add_only(kRounds, sink);
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+    best = std::max(best, 2 * products / time.count() * 1e-9);
+  }
+  return best;
 }
 
 }  // namespace pyane::linalg

@@ -7,7 +7,7 @@
 
 #include "pyane/base/error.h"
 #include "pyane/base/thread_pool.h"
-#include "pyane/linalg/gemm.h"
+#include "pyane/linalg/sgemm.h"
 
 namespace pyane {
 namespace {

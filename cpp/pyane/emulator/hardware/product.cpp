@@ -10,13 +10,15 @@
 #include "pyane/base/thread_pool.h"
 #include "pyane/emulator/hardware/accumulator.h"
 #include "pyane/emulator/hardware/values.h"
-#include "pyane/emulator/kernels/gemm.h"
 #include "pyane/emulator/scratch.h"
+#include "pyane/linalg/gemm.h"
 
 namespace pyane::emulator::hardware {
 namespace {
 
 using Index = std::int64_t;
+using linalg::GemmBias;
+using linalg::GemmOperand;
 
 /// Rows of a task.
 constexpr Index kRows = 64;
@@ -59,7 +61,7 @@ struct Vectors {
 
 /// One task: rows [first_row, first_row + kRows) with kLanes columns.
 struct Block {
-  const GemmSpec& spec;
+  const linalg::GemmSpec& spec;
   const Numerics& numerics;
   Vectors rows;
   Vectors columns;
@@ -150,7 +152,7 @@ struct Block {
 
 }  // namespace
 
-void multiply(const GemmSpec& spec, const MacUnit& unit, const void* a, const void* b,
+void multiply(const linalg::GemmSpec& spec, const MacUnit& unit, const void* a, const void* b,
               const void* bias, void* c) {
   const Vectors rows{&spec.a, a, true, unit.a_ceiling};
   const Vectors columns{&spec.b, b, false, unit.b_ceiling};

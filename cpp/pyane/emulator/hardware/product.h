@@ -7,14 +7,17 @@
 
 #include "pyane/emulator/hardware/numerics.h"
 
-namespace pyane::emulator {
+namespace pyane::linalg {
 struct GemmSpec;
+}  // namespace pyane::linalg
+
+namespace pyane::emulator {
 struct PrepareContext;
 }  // namespace pyane::emulator
 
 namespace pyane::emulator::hardware {
 
-/// What a matrix product on the engine needs to know besides GemmSpec.
+/// What a matrix product on the engine needs to know besides linalg::GemmSpec.
 struct MacUnit {
   Numerics numerics;
   /// Magnitudes beyond which elements of a or b become infinite.
@@ -22,8 +25,8 @@ struct MacUnit {
   double b_ceiling = std::numeric_limits<double>::infinity();
 };
 
-/// The unit for an operation that multiplies matrices, to be put into GemmSpec::unit; nullptr when
-/// it computes in IEEE arithmetic.
+/// The unit for an operation that multiplies matrices, to be put into emulator::GemmSpec::unit;
+/// nullptr when it computes in IEEE arithmetic.
 ///
 /// @param a, b  Which of the operation's operands are the sides of the product, as indices into
 ///   PrepareContext::inputs. A side whose other side is a weight of int8 is an activation with a
@@ -35,7 +38,7 @@ std::shared_ptr<const MacUnit> mac_unit(const PrepareContext& context, std::size
 /// Computes the products of `spec` as the engine adds up, every element in the order of k. Slow, on
 /// the thread pool; the result does not depend on threads or blocking. fp32 operands are rounded to
 /// fp16 first, the result is an fp16 number whatever its type: the engine computes in nothing else.
-void multiply(const GemmSpec& spec, const MacUnit& unit, const void* a, const void* b,
+void multiply(const linalg::GemmSpec& spec, const MacUnit& unit, const void* a, const void* b,
               const void* bias, void* c);
 
 }  // namespace pyane::emulator::hardware

@@ -88,7 +88,7 @@ class Attention final : public Step {
   std::int64_t score_bytes() const { return align(at_once_ * n_queries_ * n_keys_ * 4); }
 
   GemmSpec score_spec(const PrepareContext& context) const {
-    GemmSpec spec{.m = n_queries_, .n = n_keys_, .k = width_};
+    GemmSpec spec{{.m = n_queries_, .n = n_keys_, .k = width_}};
     spec.a = dense(dtype_, n_queries_, width_, at_once_);
     spec.b = dense(dtype_, n_keys_, width_, at_once_);
     std::swap(spec.b.row_stride, spec.b.col_stride);
@@ -98,7 +98,7 @@ class Attention final : public Step {
   }
 
   GemmSpec result_spec(const PrepareContext& context) const {
-    GemmSpec spec{.m = n_queries_, .n = value_width_, .k = n_keys_};
+    GemmSpec spec{{.m = n_queries_, .n = value_width_, .k = n_keys_}};
     spec.a = dense(DType::kFp32, n_queries_, n_keys_, at_once_);
     spec.b = dense(dtype_, n_keys_, value_width_, at_once_);
     spec.c = dense(dtype_, n_queries_, value_width_, at_once_);

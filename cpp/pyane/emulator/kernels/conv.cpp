@@ -280,7 +280,7 @@ std::unique_ptr<Step> prepare(const PrepareContext& context, const std::vector<W
     }
   }
 
-  GemmSpec spec{.m = filters, .n = patch_cols.size(), .k = patch_rows.size()};
+  GemmSpec spec{{.m = filters, .n = patch_cols.size(), .k = patch_rows.size()}};
   spec.a = operand(context.op, weight.dtype, weight_rows, weight_cols, std::move(weight_products));
   spec.b = operand(context.op, x.dtype, patch_rows, patch_cols, std::move(x_products));
   spec.c = {.dtype = out.dtype,

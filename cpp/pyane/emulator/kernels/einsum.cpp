@@ -113,7 +113,7 @@ class Einsum final : public Step {
       require_table(context.op, std::max(row.dim, column.dim), "row and column of a product");
     }
 
-    GemmSpec spec{.m = row.dim, .n = column.dim};
+    GemmSpec spec{{.m = row.dim, .n = column.dim}};
     const std::vector<std::int64_t> along_x = walk(summed, &Letter::x);
     spec.k = static_cast<std::int64_t>(along_x.size());
     spec.a = {.dtype = x.dtype, .row_stride = row.x, .offsets = walk(batch, &Letter::x)};

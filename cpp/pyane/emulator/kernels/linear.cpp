@@ -141,7 +141,7 @@ std::unique_ptr<Step> prepare_matmul(const PrepareContext& context) {
   if (x.rank >= 2) c.row_stride = out.stride(last--);
   batch.rank = c.batch.rank = last + 1;
 
-  GemmSpec spec{.m = a.rows, .n = b.cols, .k = a.cols};
+  GemmSpec spec{{.m = a.rows, .n = b.cols, .k = a.cols}};
   spec.a = operand(a, batch);
   spec.b = operand(b, batch);
   spec.c = operand(c, batch);
@@ -165,7 +165,7 @@ std::unique_ptr<Step> prepare_linear(const PrepareContext& context) {
     c.row_stride = c.cols;
     a.batch.rank = c.batch.rank = 0;
   }
-  GemmSpec spec{.m = a.rows, .n = b.cols, .k = a.cols};
+  GemmSpec spec{{.m = a.rows, .n = b.cols, .k = a.cols}};
   spec.a = operand(a, c.batch);
   spec.b = operand(b, c.batch);
   spec.c = operand(c, c.batch);

@@ -204,7 +204,7 @@ struct Direction {
 };
 
 Gemm product(std::int64_t m, std::int64_t n, std::int64_t k, DType a, DType b, bool has_bias) {
-  GemmSpec spec{.m = m, .n = n, .k = k};
+  GemmSpec spec{{.m = m, .n = n, .k = k}};
   spec.a = {.dtype = a, .row_stride = k, .col_stride = 1};
   spec.b = {.dtype = b, .row_stride = 1, .col_stride = k};  // Stored [n, k].
   spec.c = {.dtype = DType::kFp32, .row_stride = n, .col_stride = 1};

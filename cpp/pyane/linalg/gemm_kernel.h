@@ -7,7 +7,7 @@
 // once for each). Plain pointers and function pointers only: these translation units must not share
 // inline functions with the rest, or the linker might keep a copy that not every CPU can run.
 
-namespace pyane::emulator {
+namespace pyane::linalg {
 
 /// Where packing reads from: element (lane, k) is at data[lane_offset + k_offset], in elements. A
 /// lane is a row of a or a column of b. With null tables the offsets are lane * lane_stride and
@@ -62,4 +62,4 @@ extern const GemmKernel kGemmKernelAvx512;
 extern const GemmKernel kGemmKernelNeon;
 #endif
 
-}  // namespace pyane::emulator
+}  // namespace pyane::linalg

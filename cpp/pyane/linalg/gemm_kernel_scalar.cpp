@@ -1,10 +1,10 @@
 #include "pyane/base/half.h"
-#include "pyane/emulator/kernels/gemm_kernel.h"
+#include "pyane/linalg/gemm_kernel.h"
 
 // For CPUs without a set of their own. The vector type is the compilers' portable one: SSE2 on any
 // x86-64, plain registers elsewhere. No FMA is asked for, since it would be a slow library call.
 
-namespace pyane::emulator {
+namespace pyane::linalg {
 namespace {
 
 using Vector = float __attribute__((vector_size(16)));
@@ -42,10 +42,10 @@ inline void store_part(T* p, Vector v, int n) {
   for (int i = 0; i < n; ++i) p[i] = part[i];
 }
 
-#include "pyane/emulator/kernels/gemm_kernel_impl.h"
+#include "pyane/linalg/gemm_kernel_impl.h"
 
 }  // namespace
 
 const GemmKernel kGemmKernelScalar = kKernel;
 
-}  // namespace pyane::emulator
+}  // namespace pyane::linalg

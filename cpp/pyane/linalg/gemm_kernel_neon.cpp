@@ -1,8 +1,8 @@
 #include <arm_neon.h>
 
-#include "pyane/emulator/kernels/gemm_kernel.h"
+#include "pyane/linalg/gemm_kernel.h"
 
-namespace pyane::emulator {
+namespace pyane::linalg {
 namespace {
 
 using Vector = float32x4_t;
@@ -37,10 +37,10 @@ inline void store_part(T* p, Vector v, int n) {
   for (int i = 0; i < n; ++i) p[i] = part[i];
 }
 
-#include "pyane/emulator/kernels/gemm_kernel_impl.h"
+#include "pyane/linalg/gemm_kernel_impl.h"
 
 }  // namespace
 
 const GemmKernel kGemmKernelNeon = kKernel;
 
-}  // namespace pyane::emulator
+}  // namespace pyane::linalg

@@ -1,4 +1,4 @@
-// Body of gemm_kernel_<isa>.cpp, which before including this, in namespace pyane::emulator::(none),
+// Body of gemm_kernel_<isa>.cpp, which before including this, in namespace pyane::linalg::(none),
 // defines
 //
 //   kLanes, kMr, kNrVectors      floats per vector, rows and vectors per tile

@@ -1,8 +1,8 @@
 #include <immintrin.h>
 
-#include "pyane/emulator/kernels/gemm_kernel.h"
+#include "pyane/linalg/gemm_kernel.h"
 
-namespace pyane::emulator {
+namespace pyane::linalg {
 namespace {
 
 using Vector = __m256;
@@ -40,10 +40,10 @@ inline void store_part(std::uint16_t* p, Vector v, int n) {
   for (int i = 0; i < n; ++i) p[i] = part[i];
 }
 
-#include "pyane/emulator/kernels/gemm_kernel_impl.h"
+#include "pyane/linalg/gemm_kernel_impl.h"
 
 }  // namespace
 
 const GemmKernel kGemmKernelAvx2 = kKernel;
 
-}  // namespace pyane::emulator
+}  // namespace pyane::linalg

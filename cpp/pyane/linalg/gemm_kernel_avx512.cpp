@@ -1,8 +1,8 @@
 #include <immintrin.h>
 
-#include "pyane/emulator/kernels/gemm_kernel.h"
+#include "pyane/linalg/gemm_kernel.h"
 
-namespace pyane::emulator {
+namespace pyane::linalg {
 namespace {
 
 using Vector = __m512;
@@ -35,10 +35,10 @@ inline void store_part(std::uint16_t* p, Vector v, int n) {
   _mm256_mask_storeu_epi16(p, first(n), narrow(v));
 }
 
-#include "pyane/emulator/kernels/gemm_kernel_impl.h"
+#include "pyane/linalg/gemm_kernel_impl.h"
 
 }  // namespace
 
 const GemmKernel kGemmKernelAvx512 = kKernel;
 
-}  // namespace pyane::emulator
+}  // namespace pyane::linalg
