@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import strictness
+from ._core import chip as _chip
 from ._core import engine as _engine
 from .emulation import Emulation, HardwareNumerics, parse_device_name
 from .errors import (
@@ -165,6 +166,17 @@ _emulators: dict[Emulation, Device] = {}
 _ane: dict[tuple[int | None, bool], Device] = {}
 
 
+def _refuse_contradiction(options: dict[str, Any], in_name: dict[str, Any]) -> None:
+    """Arguments and the parts of a device's name say the same, or one of them is missing."""
+    for key, value in in_name.items():
+        argument = options[key]
+        if key == "chip" and argument:
+            argument = _chip.find_profile(argument).name
+        if argument and argument != value:
+            msg = f"device: {key} is '{value}' in the device's name and '{argument}' beside it; "
+            raise ConfigError(msg + "say it once")
+
+
 def device(
     name: str | None = None,
     *,
@@ -198,7 +210,8 @@ def device(
     Raises:
         AneUnavailableError: "ane" was asked for and there is none; says why. Never falls back.
         ShapeError: `qos` is out of range.
-        ConfigError: No such device, chip or arithmetic; or the engine itself was asked to imitate.
+        ConfigError: No such device, chip or arithmetic; `name` says otherwise than an argument; or
+            the engine itself was asked to imitate.
     """
     source = "device"
     if name is None and os.environ.get("PYANE_DEVICE"):
@@ -212,6 +225,8 @@ def device(
     else:
         name, in_name = parse_device_name(name)
         given += list(in_name)
+        if source == "device":
+            _refuse_contradiction(options, in_name)
         options |= {key: options[key] or value for key, value in in_name.items()}
     if name not in DEVICE_NAMES:
         msg = f"{source}: must be one of {', '.join(map(repr, DEVICE_NAMES))}, got '{name}'"

@@ -12,6 +12,7 @@ import pytest
 
 import backend
 import llama_golden as golden
+import pyane
 import reference_llama as ref
 import rounding
 from pyane._core import base
@@ -209,6 +210,14 @@ def test_a_token_computes_one_position(
             decoder.next_token_logits(tokens[:n])
         decoder.next_token_logits([*tokens[:6], (tokens[6] + 1) % case.config.vocab_size])
     assert computed == [(0, 16), *((n, 16 if is_wide else 1) for n in (5, 6, 7, 6))]
+
+
+def test_a_strict_chip_gets_tokens_as_the_engine_wants_them(case: golden.Golden) -> None:
+    device = pyane.device("emulator:m1:strict")
+    with Decoder(case.config, parameters_of(case), device) as decoder:
+        for n in (3, 4):
+            logits = decoder.next_token_logits(case.tokens[0, 0, :n])
+    assert_near(logits, case.logits[0, 3], case.config)
 
 
 @pytest.mark.parametrize("pad_single", [False, True], ids=["one_wide", "sixteen_wide"])

@@ -71,8 +71,8 @@ class Decoder:
             parameters: Weights, kept by reference.
             device: Where to run the layers; None takes `pyane.device()`.
             context: Most tokens of a text; None takes `config.seq_len`.
-            pad_single: Compute a single token as 16 positions; None: where the engine wants it, not on
-                the emulator, which is a third faster without.
+            pad_single: Compute a single token as 16 positions; None: where the engine wants it, or a
+                strict emulator, not on any other, which is a third faster without.
 
         Raises:
             ShapeError: `parameters` belong to another config, or `context` is not in
@@ -89,7 +89,9 @@ class Decoder:
         self.parameters = parameters
         self.device = default_device() if device is None else device
         self.context = context
-        self._pad_single = self.device.name == "ane" if pad_single is None else pad_single
+        emulation = self.device.emulation
+        is_narrow_refused = emulation is None or emulation.strict
+        self._pad_single = is_narrow_refused if pad_single is None else pad_single
         self._tokens: npt.NDArray[np.int32] = np.empty(0, np.int32)
         self._capacity = 0  # places T that the cache is laid out for
         self._kernels: dict[DecodeShape, tuple[Kernel, list[Request]]] = {}

@@ -59,6 +59,11 @@ def test_a_device_says_what_it_imitates():
         ({"chip": "m11"}, "'m11'"),
         ({"numerics": "fast"}, "numerics must be 'ieee' or 'hardware', got 'fast'"),
         ({"name": "emulator:m1:fast"}, "'fast'"),
+        (
+            {"name": "emulator:m1", "chip": "m2"},
+            "chip is 'm1' in the device's name and 'm2' beside",
+        ),
+        ({"name": "emulator:m1:hardware", "numerics": "ieee"}, "'hardware' .* and 'ieee' beside"),
         ({"numerics": pyane.HardwareNumerics(accumulator="fp32")}, "accumulator .* got 'fp32'"),
         ({"numerics": pyane.HardwareNumerics(alignment="up")}, "alignment .* got 'up'"),
         ({"numerics": pyane.HardwareNumerics(accumulator_bits=53)}, "from 0 to 52, got 53"),
