@@ -12,7 +12,6 @@
 #include "pyane/base/error.h"
 #include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
-#include "pyane/linalg/gemm.h"
 
 namespace py = pybind11;
 
@@ -120,10 +119,7 @@ void bind_base(py::module_& m) {
       "set_isa", [](const std::string& name) { pyane::set_isa(name); }, py::arg("name"),
       "Chooses the instruction set for what is compiled from now on; for tests. Raises Error when "
       "this CPU does not have it.");
-  base.def("measure_fma_gflops", &pyane::linalg::measure_fma_gflops,
-           py::call_guard<py::gil_scoped_release>(),
-           "Ceiling of one thread's fp32 multiply-adds, measured on registers alone, in GFLOP/s. "
-           "For benchmarks; takes about 50 ms.");
+  bind_ceilings(base);
   // For tests of the pool: Python exceptions travel through it.
   base.def(
       "parallel_for",

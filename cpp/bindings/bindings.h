@@ -10,6 +10,7 @@ void bind_blob(pybind11::module_& mil);
 void bind_cost(pybind11::module_& mil);
 void bind_model_spec(pybind11::module_& mil);
 void bind_op_set(pybind11::module_& mil);
+void bind_ceilings(pybind11::module_& base);  // Called by bind_base.
 void bind_chip(pybind11::module_& m);
 void bind_engine(pybind11::module_& m);
 void bind_emulator(pybind11::module_& engine);  // Called by bind_engine.

@@ -1,11 +1,12 @@
 #include "pyane/linalg/gemm.h"
 
 #include <algorithm>
-#include <chrono>
+#include <atomic>
 #include <new>
 #include <string>
 #include <utility>
 
+#include "pyane/base/ceilings.h"
 #include "pyane/base/cpu.h"
 #include "pyane/base/error.h"
 #include "pyane/base/thread_pool.h"
@@ -433,17 +434,20 @@ void Gemm::run(const void* a, const void* b, const void* bias, void* c, std::byt
   plan_->run(a, b, bias, c, scratch);
 }
 
-double measure_fma_gflops() {
+double measure_fma_gflops(int threads) {
   constexpr int kRuns = 10;
   constexpr Index kRounds = 200'000;
   const GemmKernel& kernel = active_kernel();
   double best = 0;
-  float sink[2] = {1.0F, 1e-9F};
   for (int run = 0; run < kRuns; ++run) {
-    const auto start = std::chrono::steady_clock::now();
-    const double products = kernel.multiply_add_only(kRounds, sink);
-    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-    best = std::max(best, 2 * products / time.count() * 1e-9);
+    std::atomic<double> products = 0;
+    const double seconds = seconds_on_threads(
+        threads, [](int) {},
+        [&](int) {
+          float sink[2] = {1.0F, 1e-9F};
+          products.store(kernel.multiply_add_only(kRounds, sink));  // The same for all.
+        });
+    best = std::max(best, 2 * products.load() * threads / seconds * 1e-9);
   }
   return best;
 }

@@ -81,8 +81,9 @@ class Gemm {
   std::unique_ptr<Plan> plan_;
 };
 
-/// Measured ceiling of one thread's fp32 multiply-adds on the active instruction set, in GFLOP/s (a
-/// multiply-add is 2): the best of several short runs on registers alone. Takes about 50 ms.
-double measure_fma_gflops();
+/// Measured ceiling of fp32 multiply-adds of `threads` threads together on the active instruction
+/// set, in GFLOP/s (a multiply-add is 2): the best of several short runs on registers alone. Takes
+/// about 50 ms.
+double measure_fma_gflops(int threads = 1);
 
 }  // namespace pyane::linalg

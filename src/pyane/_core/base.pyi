@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['available_isas', 'float_to_half', 'half_to_float', 'isa', 'measure_fma_gflops', 'num_threads', 'parallel_for', 'set_isa', 'set_num_threads']
+__all__: list[str] = ['available_isas', 'float_to_half', 'half_to_float', 'isa', 'measure_conversion_gbps', 'measure_copy_gbps', 'measure_fma_gflops', 'measure_int8_gops', 'measure_triad_gbps', 'num_threads', 'parallel_for', 'set_isa', 'set_num_threads']
 def available_isas() -> list[str]:
     """
     Names of the instruction sets that this CPU has, the best last.
@@ -27,9 +27,25 @@ def isa() -> str:
     """
     Instruction set of the hot loops: 'avx512', 'avx2', 'neon' or 'scalar'. PYANE_ISA lowers it. Raises Error when PYANE_ISA is not one that this CPU has.
     """
-def measure_fma_gflops() -> float:
+def measure_conversion_gbps(n_bytes: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex = 1) -> float:
     """
-    Ceiling of one thread's fp32 multiply-adds, measured on registers alone, in GFLOP/s. For benchmarks; takes about 50 ms.
+    Ceiling of reading float16, converting to float32 and back, and writing: GB/s read and written, over n_bytes of memory in all, shared among the threads.
+    """
+def measure_copy_gbps(n_bytes: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex = 1) -> float:
+    """
+    memcpy: GB/s read and written, over n_bytes of memory in all.
+    """
+def measure_fma_gflops(threads: typing.SupportsInt | typing.SupportsIndex = 1) -> float:
+    """
+    Ceiling of fp32 multiply-adds of `threads` threads together, measured on registers alone, in GFLOP/s (a multiply-add is 2). Takes about 50 ms.
+    """
+def measure_int8_gops(threads: typing.SupportsInt | typing.SupportsIndex = 1) -> float:
+    """
+    Ceiling of products of 8-bit integers summed in 32 bits (VNNI, dot-product instructions), in 1e9 operations a second; 0 where there are no such instructions.
+    """
+def measure_triad_gbps(n_bytes: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex = 1) -> float:
+    """
+    a = b + 3 c in float32 past the caches: GB/s of the three streams, over n_bytes of memory in all; give several times the last cache's size.
     """
 def num_threads() -> int:
     """
