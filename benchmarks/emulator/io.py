@@ -21,7 +21,7 @@ def measure(shape: tuple[int, int], n: int, rounds: int) -> Iterator[Row]:
     back = np.empty_like(values)
     surface = pyane.Surface(2 * values.size)
     surface.write(values)
-    surface.read(back)
+    surface.read(shape, out=back)
     if not np.array_equal(back, values.astype(np.float16)):
         sys.exit("io: wrong conversion: not timed")
     moved = 6 * values.size  # 4 bytes on one side, 2 on the other.
@@ -29,7 +29,7 @@ def measure(shape: tuple[int, int], n: int, rounds: int) -> Iterator[Row]:
         found = take_turns(
             {
                 "write from": timer(lambda: surface.write(values)),
-                "read to": timer(lambda: surface.read(back)),
+                "read to": timer(lambda: surface.read(shape, out=back)),
                 "memcpy": lambda: base.measure_copy_gbps(moved, n),
             },
             rounds,
