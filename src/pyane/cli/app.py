@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ConfigError, Error
-from . import check, chips, convert, data, doctor, generate, info, plot, run, show, train
+from . import check, chips, convert, data, doctor, generate, info, plot, report, run, show, train
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -54,6 +54,7 @@ for _command in (
     train.train,
     generate.generate,
     plot.plot,
+    report.report,
     convert.convert,
     show.show,
     run.run,
@@ -99,6 +100,7 @@ def _pyane(
       pyane check model.mlpackage     what the chips would make of it
       pyane info                      what this machine offers
       pyane doctor                    try its device, program by program
+      pyane report --community        what the community measured on engines
     """  # noqa: D301  (\b keeps the lines of the example apart)
 
 

@@ -124,6 +124,17 @@ class Community:
     contribute_include: tuple[str, ...]
     contributors: tuple[str, ...]
 
+    def rates(self) -> dict[str, dict[tuple[int, int, int], Quantity]]:
+        """TFLOPS by product and configuration (depth, channels, spatial) of the peak benchmark."""
+        table = self.peak_configuration
+        place = (table["depth"], table["channels"], table["spatial"])
+        found = {row.product: {place: row.tflops} for row in self.peak if row.tflops}
+        best = self.claim("m3-peak").values
+        widest = (int(best["depth"].low), int(best["channels"].low), int(best["spatial"].low))
+        (product,) = (row.product for row in self.peak if row.chip == "m3pro")
+        found[product][widest] = best["tflops"]
+        return found
+
     def claim(self, name: str) -> Claim:
         """The claim with this id.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
@@ -16,11 +17,13 @@ class Quantity:
         low: Its lower end.
         high: Its upper end; the same as `low` for one number.
         approximate: The source wrote "~".
+        decimals: How many are shown; None: as many as tell its ends exactly.
     """
 
     low: float
     high: float
     approximate: bool = False
+    decimals: int | None = None
 
     @classmethod
     def of(cls, value: Any) -> Quantity:
@@ -42,16 +45,43 @@ class Quantity:
         """Half-way between its ends."""
         return (self.low + self.high) / 2
 
+    @property
+    def spread_percent(self) -> float:
+        """How much higher its upper end is than its lower, percent."""
+        return 100.0 * (self.high / self.low - 1.0) if self.low > 0 else 0.0
+
+    def __truediv__(self, other: Quantity) -> Quantity:
+        """All quotients that the two ranges allow; of positive figures."""
+        approximate = self.approximate or other.approximate
+        return Quantity(self.low / other.high, self.high / other.low, approximate)
+
+    def __sub__(self, other: Quantity) -> Quantity:
+        """All differences that the two ranges allow."""
+        approximate = self.approximate or other.approximate
+        return Quantity(self.low - other.high, self.high - other.low, approximate)
+
+    def scaled(self, factor: float) -> Quantity:
+        """Times a positive number."""
+        return Quantity(self.low * factor, self.high * factor, self.approximate)
+
+    def rounded(self, digits: int = 3) -> Quantity:
+        """To so many significant digits of its upper end; those before the point all stay."""
+        decimals = _decimals(self.high, digits)
+        low, high = round(self.low, decimals), round(self.high, decimals)
+        return Quantity(low, high, self.approximate, decimals)
+
     def contains(self, other: Quantity) -> bool:
         """Whether all of `other` lies inside."""
         return self.low <= other.low and other.high <= self.high
 
     def __str__(self) -> str:
         """As in the tables: "64", "69-73", "~3.5", "3.6-4.0": both ends with the same decimals."""
-        ends = [_plain(self.low)] if not self.is_range else [_plain(self.low), _plain(self.high)]
-        decimals = max(len(end.partition(".")[2]) for end in ends)
-        numbers = (self.low, self.high)[: len(ends)]
-        if not any("e" in end for end in ends):
+        numbers = (self.low, self.high) if self.is_range else (self.low,)
+        ends = [_plain(number) for number in numbers]
+        decimals = self.decimals
+        if decimals is None and not any("e" in end for end in ends):
+            decimals = max(len(end.partition(".")[2]) for end in ends)
+        if decimals is not None:
             ends = [f"{number:.{decimals}f}" for number in numbers]
         return "~" * self.approximate + "-".join(ends)
 
@@ -68,7 +98,21 @@ def merged(quantities: Iterable[Quantity | None]) -> Quantity | None:
         min(q.low for q in known),
         max(q.high for q in known),
         any(q.approximate for q in known),
+        max(decimals)
+        if (decimals := [q.decimals for q in known if q.decimals is not None])
+        else None,
     )
+
+
+def significant(number: float, digits: int) -> str:
+    """A number with so many significant digits, without zeros at its end and without exponent."""
+    return _plain(round(number, _decimals(number, digits)))
+
+
+def _decimals(number: float, digits: int) -> int:
+    if number == 0 or not math.isfinite(number):
+        return 0
+    return max(digits - 1 - math.floor(math.log10(abs(number))), 0)
 
 
 def _plain(number: float) -> str:

@@ -73,8 +73,9 @@ class SustainedRow:
         chip, product: As in TrainingRow.
         tflops: 1e12 operations a second over the window.
         percent: Of what `percent_of` says.
-        percent_of: "rated" or "peak".
+        percent_of: "rated" (by Apple), "profile" (the peak in pyane's chip profile) or "CPU".
         window_seconds: The window.
+        configuration: What ran, "128x512_sp2048"; "" where the source does not say.
         contributors, n_results: As in TrainingRow.
     """
 
@@ -84,5 +85,6 @@ class SustainedRow:
     percent: Quantity | None
     percent_of: str
     window_seconds: float
+    configuration: str = ""
     contributors: tuple[str, ...] = ()
     n_results: int = 1

@@ -1,0 +1,183 @@
+"""Bar charts as pictures, by matplotlib."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import re
+import textwrap
+from typing import Final
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from .document import BarChart
+
+_WIDTH_INCHES: Final = 4.4  # 9-point text stays readable when a phone shows it 350 pixels wide
+_BAR_INCHES: Final = 0.3
+_LABEL_WIDTH: Final = 24  # characters
+_HEADING_WIDTH: Final = 58  # characters
+
+
+@dataclasses.dataclass(frozen=True)
+class Palette:
+    """Colours of a chart."""
+
+    text: str
+    quiet: str
+    bar: str
+    bar_range: str
+    grid: str
+    background: str
+
+
+PRINT: Final = Palette("#1b1f24", "#59636e", "#0b65c2", "#8fc0f2", "#d8dee4", "#ffffff")
+# Colours that no chart would have, to be replaced by variables of the page's style sheet.
+_PAGE: Final = Palette("#010101", "#020202", "#030303", "#040404", "#050505", "none")
+_VARIABLES: Final = {
+    _PAGE.text: "var(--text)",
+    _PAGE.quiet: "var(--quiet)",
+    _PAGE.bar: "var(--bar)",
+    _PAGE.bar_range: "var(--bar-range)",
+    _PAGE.grid: "var(--line)",
+}
+
+
+def draw(chart: BarChart, palette: Palette = PRINT, *, title: bool = True) -> Figure:
+    """The chart as a figure.
+
+    A bar reaches to the lower end of its range, a lighter one to the upper end. Text appears as it
+    is, dollar signs included.
+
+    Args:
+        chart: What to draw.
+        palette: Colours.
+        title: Whether the heading stands above it.
+    """
+    n = max(len(chart.bars), 1)
+    # Not pyplot: it keeps global state and may want a display.
+    lines = len(textwrap.wrap(chart.heading, _HEADING_WIDTH)) if title else 0
+    height = _BAR_INCHES * (n + 0.2) + 0.16 * lines + 0.35
+    figure = Figure(figsize=(_WIDTH_INCHES, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.set_facecolor(palette.background)
+    axes = figure.add_subplot()
+    axes.set_facecolor("none")
+    end = chart.ticks[-1]
+    for y, bar in enumerate(chart.bars):
+        if bar.low is None or bar.high is None:
+            axes.text(
+                end * 0.01,
+                y,
+                _printable(bar.text),
+                va="center",
+                size=9,
+                style="italic",
+                color=palette.quiet,
+                parse_math=False,
+            )
+            continue
+        axes.barh(y, bar.low, height=0.62, color=palette.bar)
+        if bar.high > bar.low:
+            axes.barh(y, bar.high - bar.low, left=bar.low, height=0.62, color=palette.bar_range)
+        axes.text(
+            bar.high + end * 0.012,
+            y,
+            _printable(bar.text),
+            va="center",
+            size=9,
+            color=palette.text,
+            parse_math=False,
+        )
+    # Room for the figure beside the longest bar.
+    reach = [
+        (bar.high or 0.0) / end + 0.018 * len(bar.text)
+        for bar in chart.bars
+        if bar.high is not None
+    ]
+    axes.set_xlim(0, end * max([1.0, *reach]))
+    axes.set_ylim(n - 0.4, -0.6)
+    axes.set_xticks(chart.ticks, [f"{tick:g}" for tick in chart.ticks], size=8, color=palette.quiet)
+    axes.set_yticks(range(len(chart.bars)))
+    axes.set_yticklabels(
+        [_label(bar.label) for bar in chart.bars], size=8.5, color=palette.text, parse_math=False
+    )
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.tick_params(length=0)
+    axes.grid(axis="x", color=palette.grid, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if title:
+        heading = "\n".join(textwrap.wrap(_printable(chart.heading), _HEADING_WIDTH))
+        shown = axes.set_title(heading, size=9, color=palette.text, loc="left")
+        shown.set_parse_math(False)
+    return figure
+
+
+def picture(chart: BarChart, kind: str, *, title: bool = True) -> bytes:
+    """The chart as a file of its own, on white; the same bytes for the same chart.
+
+    Args:
+        chart: What to draw.
+        kind: "png" or "svg".
+        title: Whether the heading stands above it.
+    """
+    file = io.BytesIO()
+    # Nothing that differs from one writing to the next, and ids of its own for each chart.
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}}
+    with matplotlib.rc_context({"svg.hashsalt": f"pyane-{chart.id}", "svg.fonttype": "none"}):
+        draw(chart, title=title).savefig(file, format=kind, dpi=200, metadata=metadata[kind])
+    return file.getvalue()
+
+
+def inline_svg(chart: BarChart) -> str:
+    """The chart as an <svg> element for a page, in the colours of its style sheet.
+
+    The page defines the variables --text, --quiet, --bar, --bar-range and --line.
+    """
+    file = io.BytesIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with matplotlib.rc_context({"svg.hashsalt": f"pyane-{chart.id}", "svg.fonttype": "none"}):
+        draw(chart, _PAGE, title=False).savefig(file, format="svg", metadata=nothing)
+    svg = file.getvalue().decode()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # The page decides about the size; the view box keeps the proportions.
+    svg = re.sub(r'(<svg[^>]*?) (?:width|height)="[^"]*"', r"\1", svg)
+    svg = re.sub(r'(<svg[^>]*?) (?:width|height)="[^"]*"', r"\1", svg)
+    svg = svg.replace("'DejaVu Sans'", "system-ui")
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    return svg.strip()
+
+
+def nice_ticks(highest: float, wanted: int = 5) -> tuple[float, ...]:
+    """Round numbers from 0 to at least `highest`, about `wanted` steps.
+
+    Raises:
+        ValueError: `highest` is not a positive finite number.
+    """
+    if not (math.isfinite(highest) and highest > 0):
+        msg = f"nice_ticks: highest must be positive and finite, got {highest}"
+        raise ValueError(msg)
+    exponent = math.floor(math.log10(highest / wanted))
+    for factor in (1, 2, 2.5, 5, 10):
+        step = factor * 10.0**exponent
+        if highest <= step * wanted * (1 + 1e-12):
+            break
+    n = math.ceil(highest / step - 1e-9)
+    return tuple(round(i * step, 12 - exponent) for i in range(n + 1))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _label(text: str) -> str:
+    """On two lines at most."""
+    lines = textwrap.wrap(_printable(text), _LABEL_WIDTH, max_lines=2, placeholder="…")
+    return "\n".join(lines)
