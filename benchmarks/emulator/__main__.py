@@ -23,11 +23,15 @@ from .harness import Settings, facts, usable_cores
 GROUPS = {
     "roofs": "what the machine can do",
     "peak": "deep 1x1 convolutions",
+    "products": "matrix products of a layer, for information",
     "attention": "attention kernels",
     "chains": "elementwise chains",
     "small": "the cost of a call",
     "compile": "compiling and parsing",
     "io": "surfaces from and to fp32",
+    "memory": "resident memory",
+    "training": "stories110m's training step beside PyTorch and JAX",
+    "scaling": "the training step on more threads",
 }
 
 

@@ -161,9 +161,14 @@ def threads(n: int) -> Iterator[None]:
 
 
 def against_fma(
-    work: str, n_threads: int, call: Callable[[], object], flops: float, target: float, rounds: int
+    work: str,
+    n_threads: int,
+    call: Callable[[], object],
+    flops: float,
+    target: float | None,
+    rounds: int,
 ) -> Row:
-    """GFLOP/s of a call, at least `target` of the multiply-add roof of as many threads."""
+    """GFLOP/s of a call, if possible `target` of the multiply-add roof of as many threads."""
     with threads(n_threads):
         found = take_turns(
             {"pyane": timer(call), "roof": lambda: base.measure_fma_gflops(n_threads)}, rounds
