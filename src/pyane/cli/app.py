@@ -16,7 +16,22 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ConfigError, Error
-from . import check, chips, convert, data, doctor, generate, info, plot, report, run, show, train
+from . import (
+    bench,
+    check,
+    chips,
+    compare,
+    convert,
+    data,
+    doctor,
+    generate,
+    info,
+    plot,
+    report,
+    run,
+    show,
+    train,
+)
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -62,6 +77,8 @@ for _command in (
     chips.chips,
     info.info,
     doctor.doctor,
+    bench.bench,
+    compare.compare,
 ):
     _add(_command)
 
@@ -100,6 +117,7 @@ def _pyane(
       pyane check model.mlpackage     what the chips would make of it
       pyane info                      what this machine offers
       pyane doctor                    try its device, program by program
+      pyane bench all --quick         measure it
       pyane report --community        what the community measured on engines
     """  # noqa: D301  (\b keeps the lines of the example apart)
 
