@@ -26,6 +26,7 @@ GROUPS = {
     "products": "matrix products of a layer, for information",
     "attention": "attention kernels",
     "chains": "elementwise chains",
+    "vision": "a detector",
     "small": "the cost of a call",
     "compile": "compiling and parsing",
     "io": "surfaces from and to fp32",

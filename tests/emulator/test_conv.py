@@ -177,20 +177,39 @@ def test_conv_transpose(case, is_constant, rng):
     check(result, reference.conv_transpose, x, weight, bias, n_terms, attributes)
 
 
-@pytest.mark.parametrize("reach", [(2**22, 2**21, 2**21), (2**31 - 1,) * 3])
+REACHES = [(2**22, 2**21, 2**21), (2**31 - 1,) * 3]
+
+
+@pytest.mark.parametrize("reach", REACHES)
 def test_padding_beyond_all_memory(reach):
-    """Few results, as strides are as large: only the padded image is too large, 2**64 and more."""
-    one = np.ones((1, 1, 1, 1, 1), np.float16)
+    """Few results, as dilations are as large: only the padded image is too large, 2**64 and more."""
+    x = np.ones((1, 1, 1, 1, 1), np.float16)
+    weight = np.ones((1, 1, 2, 2, 2), np.float16)
+    attributes = {
+        "pad_type": "custom",
+        "pad": [pad for r in reach for pad in (0, r)],
+        "dilations": [r - 1 for r in reach],
+    }
+    text = mil_text.single(
+        "conv", {"x": x, "weight": weight}, x.dtype, (1, 1, 2, 2, 2), **attributes
+    )
+    with pytest.raises(pyane.CompileError, match=r"conv 'result': .* x with its padding"):
+        pyane.device("emulator").compile(text)
+
+
+@pytest.mark.parametrize("reach", REACHES)
+def test_padding_that_strides_step_over(reach):
+    """Only what the kernel meets is kept of the padded image."""
+    x = np.full((1, 1, 1, 1, 1), 3, np.float16)
     attributes = {
         "pad_type": "custom",
         "pad": [pad for r in reach for pad in (0, r - 1)],
         "strides": [r - 1 for r in reach],
     }
-    text = mil_text.single(
-        "conv", {"x": one, "weight": one}, one.dtype, (1, 1, 2, 2, 2), **attributes
-    )
-    with pytest.raises(pyane.CompileError, match=r"conv 'result': .* x with its padding"):
-        pyane.device("emulator").compile(text)
+    text = mil_text.single("conv", {"x": x, "weight": x}, x.dtype, (1, 1, 2, 2, 2), **attributes)
+    expected = np.zeros((1, 1, 2, 2, 2))
+    expected[0, 0, 0, 0, 0] = 9
+    np.testing.assert_array_equal(evaluate(text, x=x, weight=x), expected)
 
 
 @pytest.mark.parametrize(
@@ -227,12 +246,17 @@ def test_large_regular_convs_compile_without_tables():
 
 
 @pytest.mark.parametrize(
-    ("x_shape", "kernel"), [((1, 1, 1 << 14, 1 << 14), (3, 3)), ((1 << 28, 1, 1, 1), (1, 1))]
+    ("x_shape", "weight_shape"),
+    [((1, 1, (1 << 26) + 2, 6), (64, 1, 3, 3)), ((1 << 28, 1, 1, 1), (1, 1, 1, 1))],
 )
-def test_tables_of_offsets_are_bounded(x_shape, kernel):
-    weight = np.ones((1, 1, *kernel), np.float16)
+def test_tables_of_offsets_are_bounded(x_shape, weight_shape):
+    weight = np.ones(weight_shape, np.float16)
     x = np.broadcast_to(np.float16(0), x_shape)
-    out = (*x_shape[:2], *(n - k + 1 for n, k in zip(x_shape[2:], kernel, strict=True)))
+    out = (
+        x_shape[0],
+        weight_shape[0],
+        *(n - k + 1 for n, k in zip(x_shape[2:], weight_shape[2:], strict=True)),
+    )
     text = mil_text.single("conv", {"x": x}, x.dtype, out, weight=weight)
     with pytest.raises(pyane.CompileError, match=r"conv 'result': .* at most 67108864, got 268"):
         pyane.device("emulator").compile(text)

@@ -23,6 +23,23 @@
 // Each element is one sequential sum over k whatever the blocks are, so they can be chosen freely.
 
 namespace pyane::linalg {
+
+const GemmKernel& active_gemm_kernel() {
+  switch (active_isa()) {
+#if defined(__x86_64__)
+    case Isa::kAvx512:
+      return kGemmKernelAvx512;
+    case Isa::kAvx2:
+      return kGemmKernelAvx2;
+#elif defined(__aarch64__)
+    case Isa::kNeon:
+      return kGemmKernelNeon;
+#endif
+    default:
+      return kGemmKernelScalar;
+  }
+}
+
 namespace {
 
 using Index = std::int64_t;
@@ -66,22 +83,6 @@ float* thread_floats(Index n) {
     size = n;
   }
   return memory.get();
-}
-
-const GemmKernel& active_kernel() {
-  switch (active_isa()) {
-#if defined(__x86_64__)
-    case Isa::kAvx512:
-      return kGemmKernelAvx512;
-    case Isa::kAvx2:
-      return kGemmKernelAvx2;
-#elif defined(__aarch64__)
-    case Isa::kNeon:
-      return kGemmKernelNeon;
-#endif
-    default:
-      return kGemmKernelScalar;
-  }
 }
 
 /// Rows of a or columns of b ("lanes"): how they are read, cut into panels and blocks.
@@ -245,7 +246,7 @@ struct Gemm::Plan {
                 const std::byte* scratch) const;
 };
 
-Gemm::Plan::Plan(GemmSpec wanted) : spec(std::move(wanted)), kernel(&active_kernel()) {
+Gemm::Plan::Plan(GemmSpec wanted) : spec(std::move(wanted)), kernel(&active_gemm_kernel()) {
   check(spec);
   // A narrow c would leave most of each vector unused; turned over, its long side is vectorised.
   is_swapped = spec.n < spec.m && spec.n <= kernel->nr / 2;
@@ -437,7 +438,7 @@ void Gemm::run(const void* a, const void* b, const void* bias, void* c, std::byt
 double measure_fma_gflops(int threads) {
   constexpr int kRuns = 10;
   constexpr Index kRounds = 200'000;
-  const GemmKernel& kernel = active_kernel();
+  const GemmKernel& kernel = active_gemm_kernel();
   double best = 0;
   for (int run = 0; run < kRuns; ++run) {
     std::atomic<double> products = 0;

@@ -46,6 +46,17 @@ struct GemmKernel {
   void (*multiply)(std::int64_t n_k, const float* a, const float* b, float* sums, int rows,
                    int cols, bool adds);
 
+  /// Columns of a tile of `rows` rows in multiply_direct, a multiple of nr: more for few rows.
+  int (*direct_columns)(int rows);
+  /// As `multiply`, from zero, with row k of b in place at b + row_offsets[k]. There may be as many
+  /// columns as direct_columns(rows); column j goes to the tile of mr x nr sums number j / nr. Up
+  /// to direct_columns(rows) elements of each row of b are read, whatever `cols` is.
+  void (*multiply_direct)(std::int64_t n_k, const float* a, const float* b,
+                          const std::int64_t* row_offsets, float* sums, int rows, int cols);
+
+  /// Elements 0, 2, ... of 2 * n fp16 or fp32 numbers to `even`, the others to `odd`, as fp32.
+  void (*split_pairs)(const void* source, bool is_half, std::int64_t n, float* even, float* odd);
+
   /// c = round(sums + bias) for one tile of rows <= mr, cols <= nr.
   void (*store)(const float* sums, int rows, int cols, const GemmTarget& target);
 
@@ -53,6 +64,9 @@ struct GemmKernel {
   /// benchmark compares with. Returns their number for `n` rounds; `sink` keeps the results.
   double (*multiply_add_only)(std::int64_t n, float* sink);
 };
+
+/// For the instruction set in use.
+const GemmKernel& active_gemm_kernel();
 
 extern const GemmKernel kGemmKernelScalar;
 #if defined(__x86_64__)

@@ -249,6 +249,8 @@ void multiply(std::int64_t n_k, const float* a, const float* b, float* sums, int
   kTiles.entries[(rows - 1) * kNrVectors + vectors - 1](n_k, a, b, sums, adds);
 }
 
+#include "pyane/linalg/gemm_kernel_direct.h"
+
 template <typename T>
 void load_bias(const void* bias, int n, int padded, float* values) {
   for (int i = 0; i < padded; i += kLanes) {
@@ -346,5 +348,8 @@ constexpr GemmKernel kKernel = {.mr = kMr,
                                 .pack_a = &pack<kMr>,
                                 .pack_b = &pack<kNr>,
                                 .multiply = &multiply,
+                                .direct_columns = &direct_columns,
+                                .multiply_direct = &multiply_direct,
+                                .split_pairs = &split_pairs,
                                 .store = &store_any,
                                 .multiply_add_only = &multiply_add_only};

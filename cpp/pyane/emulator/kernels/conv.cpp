@@ -1,14 +1,14 @@
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "pyane/base/error.h"
-#include "pyane/base/thread_pool.h"
+#include "pyane/emulator/kernels/conv_direct.h"
 #include "pyane/emulator/kernels/gemm.h"
+#include "pyane/emulator/kernels/phased_image.h"
 #include "pyane/emulator/kernels/registry.h"
 #include "pyane/mil/ops/windows.h"
 
@@ -16,64 +16,16 @@
 // image and group, K kernel elements, O output positions. The patches are not written out: element
 // (c, k), o of their matrix is at one offset for (c, k) plus one for o.
 //
-// Where padding is needed the image is first copied into one that has it. conv_transpose is a conv
-// with stride 1 of the image spread out with stride - 1 zeros in between, by the reversed kernel.
+// Unless the kernel is a single element without stride or padding, the image is first staged as
+// fp32 (phased_image.h); then patches are read in place (conv_direct.h) or packed (gemm.h).
+// conv_transpose is a conv with stride 1 of the image spread out with stride - 1 zeros in between,
+// by the reversed kernel.
 
 namespace pyane::emulator {
 namespace {
 
-constexpr std::size_t kMaxSpatial = 3;
 /// As of any tensor (planner).
 constexpr double kMaxPaddedBytes = static_cast<double>(std::int64_t{1} << 40);
-
-/// Where elements of one spatial dimension go in the padded image: i -> lead + i * step, dropped
-/// when outside [0, size).
-struct Spread {
-  std::int64_t input = 1;
-  std::int64_t input_stride = 0;
-  std::int64_t lead = 0;
-  std::int64_t step = 1;
-  std::int64_t size = 1;
-};
-
-/// Copies [N, C, *D] into a padded, contiguous [N, C, *size].
-struct PaddedCopy {
-  std::int64_t images = 0;
-  std::int64_t channels = 0;
-  std::int64_t image_stride = 0;
-  std::int64_t channel_stride = 0;
-  std::array<Spread, kMaxSpatial> spreads = {};  // Innermost last; leading ones may be trivial.
-
-  std::int64_t channel_size() const { return spreads[0].size * spreads[1].size * spreads[2].size; }
-  std::int64_t size() const { return images * channels * channel_size(); }
-
-  template <typename T>
-  void run(const T* x, T* padded) const {
-    parallel_for(static_cast<std::size_t>(images * channels), [&](std::size_t task) {
-      const auto i = static_cast<std::int64_t>(task);
-      T* target = padded + i * channel_size();
-      std::memset(target, 0, static_cast<std::size_t>(channel_size()) * sizeof(T));
-      copy(x + i / channels * image_stride + i % channels * channel_stride, target, 0);
-    });
-  }
-
- private:
-  template <typename T>
-  void copy(const T* x, T* target, std::size_t dim) const {
-    const Spread& s = spreads[dim];
-    std::int64_t inner = 1;
-    for (std::size_t i = dim + 1; i < kMaxSpatial; ++i) inner *= spreads[i].size;
-    for (std::int64_t i = 0; i < s.input; ++i) {
-      const std::int64_t at = s.lead + i * s.step;
-      if (at < 0 || at >= s.size) continue;
-      if (dim + 1 == kMaxSpatial) {
-        target[at] = x[i * s.input_stride];
-      } else {
-        copy(x + i * s.input_stride, target + at * inner, dim + 1);
-      }
-    }
-  }
-};
 
 using Offsets = std::vector<std::int64_t>;
 
@@ -151,15 +103,13 @@ GemmOperand operand(const mil::OpContext& op, DType dtype, const Walk& rows, con
 
 class ConvStep final : public Step {
  public:
-  ConvStep(GemmSpec spec, const PaddedCopy& padding, bool is_padded, const PrepareContext& context)
-      : gemm_(std::move(spec)),
-        padding_(padding),
-        is_padded_(is_padded),
-        x_dtype_(context.inputs[0].dtype) {
-    if (is_padded_) {
+  /// @param input  What to stage before the product; without it x is read in place.
+  ConvStep(GemmSpec spec, std::optional<StagedImages> input, const PrepareContext& context)
+      : gemm_(std::move(spec)), input_(std::move(input)) {
+    if (input_) {
       constexpr std::size_t kAlign = 64;
-      const std::size_t bytes = static_cast<std::size_t>(padding_.size()) * dtype_size(x_dtype_);
-      padded_bytes_ = (bytes + kAlign - 1) / kAlign * kAlign;
+      const std::size_t bytes = static_cast<std::size_t>(input_->n_words()) * sizeof(float);
+      staged_bytes_ = (bytes + kAlign - 1) / kAlign * kAlign;
     }
     const void* weight = context.inputs[1].data;
     is_weight_packed_ = weight != nullptr && gemm_.pack_a(weight);
@@ -168,57 +118,46 @@ class ConvStep final : public Step {
   void run(const StepArguments& arguments) const override {
     const TensorView& bias = arguments.inputs[2];
     const std::byte* x = arguments.inputs[0].data;
-    if (is_padded_) {
-      if (x_dtype_ == DType::kFp16) {
-        padding_.run(reinterpret_cast<const std::uint16_t*>(x),
-                     reinterpret_cast<std::uint16_t*>(arguments.scratch));
-      } else {
-        padding_.run(reinterpret_cast<const float*>(x),
-                     reinterpret_cast<float*>(arguments.scratch));
-      }
+    if (input_) {
+      input_->run(x, reinterpret_cast<float*>(arguments.scratch));
       x = arguments.scratch;
     }
     gemm_.run(arguments.inputs[1].data, x, bias.is_absent() ? nullptr : bias.data,
-              arguments.outputs[0].data, arguments.scratch + padded_bytes_);
+              arguments.outputs[0].data, arguments.scratch + staged_bytes_);
   }
-  std::size_t scratch_bytes() const override { return padded_bytes_ + gemm_.scratch_bytes(); }
+  std::size_t scratch_bytes() const override { return staged_bytes_ + gemm_.scratch_bytes(); }
   bool reads_input(std::size_t i) const override { return i != 1 || !is_weight_packed_; }
 
  private:
   Gemm gemm_;
-  PaddedCopy padding_;
-  bool is_padded_;
-  DType x_dtype_;
-  std::size_t padded_bytes_ = 0;
+  std::optional<StagedImages> input_;
+  std::size_t staged_bytes_ = 0;
   bool is_weight_packed_ = false;
 };
 
-/// One spatial dimension of the product: output position o and kernel element k meet input
-/// position o * stride + k * dilation of the padded image.
-struct Window {
-  std::int64_t kernel;
-  std::int64_t stride;
-  std::int64_t dilation;
-  std::int64_t output;
-  Spread spread;
-};
-
 /// Large strides make small results of large paddings, so the verifier's bounds do not hold here.
-/// @throws CompileError  for a padded image whose bytes do not fit kMaxPaddedBytes.
-void require_size(const mil::OpContext& op, const PaddedCopy& padding, std::size_t element_bytes) {
+/// @throws CompileError  for a staged image whose bytes do not fit kMaxPaddedBytes.
+void require_size(const mil::OpContext& op, const TensorLayout& x, const ImageAxes& axes) {
   // Not in integers, which would overflow.
-  double bytes = static_cast<double>(padding.images) * static_cast<double>(padding.channels) *
-                 static_cast<double>(element_bytes);
-  for (const Spread& spread : padding.spreads) bytes *= static_cast<double>(spread.size);
+  double bytes = static_cast<double>(x.dim(0)) * static_cast<double>(x.dim(1)) *
+                 static_cast<double>(sizeof(float));
+  for (const ImageAxis& axis : axes) {
+    bytes *= static_cast<double>(axis.phases()) * static_cast<double>(axis.phase_length());
+  }
   if (bytes <= kMaxPaddedBytes) return;
   throw CompileError(op.record().name + " '" + op.operation().display_name() +
                      "': the emulator cannot hold x with its padding, which takes about " +
                      std::to_string(bytes / 1e9) + " GB");
 }
 
+bool is_in_place(const ImageAxis& axis) {
+  return axis.kernel == 1 && axis.stride == 1 && axis.lead == 0 && axis.step == 1 &&
+         axis.padded() <= axis.input;
+}
+
 /// @param out_channel_dim  Dimension of the weight that counts output channels: 0, or 1 for
 ///   conv_transpose, whose kernel is also read backwards.
-std::unique_ptr<Step> prepare(const PrepareContext& context, const std::vector<Window>& windows,
+std::unique_ptr<Step> prepare(const PrepareContext& context, const std::vector<ImageAxis>& given,
                               int out_channel_dim) {
   const TensorView& x = context.inputs[0];
   const TensorView& weight = context.inputs[1];
@@ -229,60 +168,94 @@ std::unique_ptr<Step> prepare(const PrepareContext& context, const std::vector<W
   const std::int64_t channels = x.dim(1) / groups;  // Of one group.
   const std::int64_t filters = out.dim(1) / groups;
 
-  TensorLayout image = x;
-  PaddedCopy padding{.images = x.dim(0),
-                     .channels = x.dim(1),
-                     .image_stride = x.stride(0),
-                     .channel_stride = x.stride(1)};
-  bool is_padded = false;
-  for (std::size_t i = 0; i < windows.size(); ++i) {
-    const Spread& s = windows[i].spread;
-    is_padded = is_padded || s.lead != 0 || s.step != 1 || s.size > s.input;
-    padding.spreads[kMaxSpatial - windows.size() + i] = s;
-  }
-  if (is_padded) {
-    require_size(context.op, padding, x.element_bytes());
-    Shape shape = {x.dim(0), x.dim(1)};
-    for (const Window& window : windows) shape.push_back(window.spread.size);
-    image = TensorLayout::contiguous(x.dtype, shape);
-  }
+  ImageAxes axes{};
+  std::copy(given.begin(), given.end(), axes.end() - static_cast<std::ptrdiff_t>(given.size()));
+  const bool is_staged = !std::all_of(axes.begin(), axes.end(), is_in_place);
 
   // Rows of the patch matrix are (c, k), its columns o; the weight's columns are (c, k) too.
-  Walk patch_rows;
-  Walk patch_cols;
   Walk weight_rows;
   Walk weight_cols;
-  patch_rows.nest(channels, image.stride(1));
   weight_rows.nest(filters, weight.stride(out_channel_dim));
   weight_cols.nest(channels, weight.stride(1 - out_channel_dim));
   std::int64_t kernel_start = 0;
-  for (std::size_t i = 0; i < windows.size(); ++i) {
-    const Window& w = windows[i];
-    const int dim = static_cast<int>(i) + 2;
-    patch_rows.nest(w.kernel, w.dilation * image.stride(dim));
-    patch_cols.nest(w.output, w.stride * image.stride(dim));
-    weight_cols.nest(w.kernel, is_transpose ? -weight.stride(dim) : weight.stride(dim));
-    if (is_transpose) kernel_start += (w.kernel - 1) * weight.stride(dim);
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const std::int64_t stride = weight.stride(static_cast<int>(i) + 2);
+    weight_cols.nest(given[i].kernel, is_transpose ? -stride : stride);
+    if (is_transpose) kernel_start += (given[i].kernel - 1) * stride;
+  }
+  require_offsets(context.op, x.dim(0) * groups);
+  Offsets weight_groups;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    weight_groups.push_back(kernel_start +
+                            g * (is_transpose ? channels : filters) * weight.stride(0));
   }
 
-  require_offsets(context.op, x.dim(0) * groups);
+  std::optional<StagedImages> input;
+  std::int64_t image_stride = x.stride(0);
+  std::int64_t channel_stride = x.stride(1);
+  if (is_staged) {
+    require_size(context.op, x, axes);
+    input = StagedImages{.image = PhasedImage(axes),
+                         .dtype = x.dtype,
+                         .n_images = x.dim(0),
+                         .n_channels = x.dim(1),
+                         .image_stride = x.stride(0),
+                         .channel_stride = x.stride(1)};
+    require_offsets(context.op, weight_cols.size());
+    image_stride = input->image_words();
+    channel_stride = input->image.channel_words();
+    DirectConvSpec direct{.input = *input,
+                          .groups = groups,
+                          .channels = channels,
+                          .filters = filters,
+                          .out_dtype = out.dtype,
+                          .out_image_stride = out.stride(0),
+                          .out_channel_stride = out.stride(1),
+                          .has_bias = !bias.is_absent(),
+                          .bias_dtype = bias.dtype};
+    if (context.hardware == nullptr && direct_conv_pays(direct)) {
+      direct.weight = {.dtype = weight.dtype,
+                       .filter_stride = weight.stride(out_channel_dim),
+                       .k_offsets = weight_cols.offsets(),
+                       .group_offsets = std::move(weight_groups)};
+      return make_direct_conv(std::move(direct), weight.data);
+    }
+  }
+
+  GemmSpec spec{{.m = filters, .n = 1, .k = weight_cols.size()}};
+  for (const ImageAxis& axis : axes) spec.n *= axis.output;
   Offsets x_products;
   Offsets weight_products;
   Offsets out_products;
   Offsets bias_products;
   for (std::int64_t n = 0; n < x.dim(0); ++n) {
     for (std::int64_t g = 0; g < groups; ++g) {
-      x_products.push_back(n * image.stride(0) + g * channels * image.stride(1));
-      weight_products.push_back(kernel_start +
-                                g * (is_transpose ? channels : filters) * weight.stride(0));
+      x_products.push_back(n * image_stride + g * channels * channel_stride);
+      weight_products.push_back(weight_groups[static_cast<std::size_t>(g)]);
       out_products.push_back(n * out.stride(0) + g * filters * out.stride(1));
       bias_products.push_back(g * filters);
     }
   }
-
-  GemmSpec spec{{.m = filters, .n = patch_cols.size(), .k = patch_rows.size()}};
   spec.a = operand(context.op, weight.dtype, weight_rows, weight_cols, std::move(weight_products));
-  spec.b = operand(context.op, x.dtype, patch_rows, patch_cols, std::move(x_products));
+  if (is_staged) {
+    require_offsets(context.op, spec.n);
+    spec.b = {.dtype = DType::kFp32,
+              .offsets = std::move(x_products),
+              .row_offsets = {},
+              .col_offsets = input->image.output_offsets()};
+    const Offsets elements = input->image.kernel_offsets();
+    for (std::int64_t c = 0; c < channels; ++c) {
+      for (const std::int64_t offset : elements) {
+        spec.b.row_offsets.push_back(c * channel_stride + offset);
+      }
+    }
+  } else {
+    Walk patch_rows;
+    Walk patch_cols;
+    patch_rows.nest(channels, channel_stride);
+    for (const ImageAxis& axis : axes) patch_cols.nest(axis.output, axis.input_stride);
+    spec.b = operand(context.op, x.dtype, patch_rows, patch_cols, std::move(x_products));
+  }
   spec.c = {.dtype = out.dtype,
             .row_stride = out.stride(1),
             .col_stride = 1,
@@ -293,7 +266,7 @@ std::unique_ptr<Step> prepare(const PrepareContext& context, const std::vector<W
     spec.bias_dtype = bias.dtype;
     spec.bias_offsets = std::move(bias_products);
   }
-  return std::make_unique<ConvStep>(std::move(spec), padding, is_padded, context);
+  return std::make_unique<ConvStep>(std::move(spec), std::move(input), context);
 }
 
 std::unique_ptr<Step> prepare_conv(const PrepareContext& context) {
@@ -301,20 +274,18 @@ std::unique_ptr<Step> prepare_conv(const PrepareContext& context) {
   const TensorView& weight = context.inputs[1];
   std::vector<std::int64_t> kernel;
   for (int i = 2; i < weight.rank; ++i) kernel.push_back(weight.dim(i));
-  std::vector<Window> windows;
+  std::vector<ImageAxis> axes;
   int dim = 2;
   for (const mil::SpatialWindow& w : mil::spatial_windows(context.op, kernel)) {
-    windows.push_back(
-        {.kernel = w.kernel,
-         .stride = w.stride,
-         .dilation = w.dilation,
-         .output = w.output,
-         .spread = {.input = w.input,
+    axes.push_back({.input = w.input,
                     .input_stride = x.stride(dim++),
                     .lead = w.pad_before,
-                    .size = (w.output - 1) * w.stride + (w.kernel - 1) * w.dilation + 1}});
+                    .kernel = w.kernel,
+                    .stride = w.stride,
+                    .dilation = w.dilation,
+                    .output = w.output});
   }
-  return prepare(context, windows, 0);
+  return prepare(context, axes, 0);
 }
 
 std::unique_ptr<Step> prepare_conv_transpose(const PrepareContext& context) {
@@ -326,7 +297,7 @@ std::unique_ptr<Step> prepare_conv_transpose(const PrepareContext& context) {
   const std::string pad_type = context.op.string("pad_type");
   std::vector<std::int64_t> pad(strides.size() * 2, 0);
   if (pad_type == "custom") pad = context.op.integers("pad");
-  std::vector<Window> windows;
+  std::vector<ImageAxis> axes;
   for (std::size_t i = 0; i < strides.size(); ++i) {
     const int dim = static_cast<int>(i) + 2;
     const std::int64_t extent = (weight.dim(dim) - 1) * dilations[i] + 1;
@@ -337,17 +308,16 @@ std::unique_ptr<Step> prepare_conv_transpose(const PrepareContext& context) {
           std::max<std::int64_t>(0, (x.dim(dim) - 1) * strides[i] + extent - out.dim(dim));
       before = pad_type == "same" ? total / 2 : total - total / 2;
     }
-    windows.push_back({.kernel = weight.dim(dim),
-                       .stride = 1,
-                       .dilation = dilations[i],
-                       .output = out.dim(dim),
-                       .spread = {.input = x.dim(dim),
-                                  .input_stride = x.stride(dim),
-                                  .lead = extent - 1 - before,
-                                  .step = strides[i],
-                                  .size = out.dim(dim) - 1 + extent}});
+    axes.push_back({.input = x.dim(dim),
+                    .input_stride = x.stride(dim),
+                    .lead = extent - 1 - before,
+                    .step = strides[i],
+                    .kernel = weight.dim(dim),
+                    .stride = 1,
+                    .dilation = dilations[i],
+                    .output = out.dim(dim)});
   }
-  return prepare(context, windows, 1);
+  return prepare(context, axes, 1);
 }
 
 }  // namespace
