@@ -116,3 +116,48 @@ def dispatch(us: float = 95.0, *, case: str = "smallest", finding: str = "floor"
         ),
         (Finding(finding, us, "us", "median of the smallest kernel"),),
     )
+
+
+# What strangers may write into a file, each meant for another reader.
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "[a](javascript:alert(1))",
+    "![a](http://evil.example/x.png)",
+    "| more | cells |",
+    "a\\|b",
+    "a `code` b ``c",
+    "*bold* _em_ **x** __y__ ~~z~~ ~q~",
+    "# heading",
+    "- item",
+    "+ item",
+    "1. item",
+    "2) item",
+    "> quote",
+    "---",
+    "===",
+    "&lt;b&gt; &#60;",
+    "<http://evil.example>",
+    "$x^2$ ``` ~~~",
+    "{{ 7 * 7 }} {% raw %}",
+    "\\",
+    "@somebody",
+]
+
+
+def written_by(text: str) -> list[Result]:
+    """A result of each kind of device with a text wherever a file has one."""
+    return [
+        result(
+            None,
+            kind=kind,
+            training=[training(70, preset=text)],
+            peak=[*peak({64: 10, 128: 12}), refused(text, text)],
+            sustained=[sustained(9, 80)],
+            others=[dispatch(case=text, finding=text)],
+            cpu=text,
+            notes=text,
+            contributor=text,
+        )
+        for kind in ("ane", "emulator", "stand-in")
+    ]

@@ -8,6 +8,7 @@ import math
 import re
 import textwrap
 from typing import Final
+from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,6 +20,9 @@ from .document import BarChart
 _WIDTH_INCHES: Final = 4.4  # 9-point text stays readable when a phone shows it 350 pixels wide
 _BAR_INCHES: Final = 0.3
 _LABEL_WIDTH: Final = 24  # characters
+_SVG: Final = "http://www.w3.org/2000/svg"
+_HREF: Final = "{http://www.w3.org/1999/xlink}href"
+_URL: Final = re.compile(r"url\(#([^)]*)\)")
 _HEADING_WIDTH: Final = 58  # characters
 
 
@@ -137,22 +141,40 @@ def picture(chart: BarChart, kind: str, *, title: bool = True) -> bytes:
 def inline_svg(chart: BarChart) -> str:
     """The chart as an <svg> element for a page, in the colours of its style sheet.
 
-    The page defines the variables --text, --quiet, --bar, --bar-range and --line.
+    The page defines the variables --text, --quiet, --bar, --bar-range and --line, and how wide the
+    chart is. Its ids begin with the chart's, so that a page can hold many.
     """
     file = io.BytesIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with matplotlib.rc_context({"svg.hashsalt": f"pyane-{chart.id}", "svg.fonttype": "none"}):
-        draw(chart, _PAGE, title=False).savefig(file, format="svg", metadata=nothing)
-    svg = file.getvalue().decode()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # The page decides about the size; the view box keeps the proportions.
-    svg = re.sub(r'(<svg[^>]*?) (?:width|height)="[^"]*"', r"\1", svg)
-    svg = re.sub(r'(<svg[^>]*?) (?:width|height)="[^"]*"', r"\1", svg)
-    svg = svg.replace("'DejaVu Sans'", "system-ui")
+        draw(chart, _PAGE, title=False).savefig(file, format="svg", metadata={"Date": None})
+    root = ElementTree.fromstring(file.getvalue())
+    for metadata in root.findall(f"{{{_SVG}}}metadata"):
+        root.remove(metadata)
+    for size in ("width", "height"):  # The view box keeps the proportions.
+        del root.attrib[size]
+    root.set("role", "img")
+    root.set("aria-label", _printable(chart.heading))
+    used = {value[1:] for e in root.iter() if (value := e.get(_HREF, "")).startswith("#")}
+    used |= {name for e in root.iter() for v in e.attrib.values() for name in _URL.findall(v)}
+    for element in root.iter():
+        for name, value in list(element.attrib.items()):
+            if name == "id":
+                del element.attrib[name]
+                if value in used:
+                    element.set("id", f"{chart.id}-{value}")
+            elif name == _HREF:
+                del element.attrib[name]
+                element.set("href", f"#{chart.id}-{value[1:]}")
+            elif name != "aria-label":
+                element.set(name, _styled(_URL.sub(rf"url(#{chart.id}-\1)", value)))
+    ElementTree.register_namespace("", _SVG)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _styled(attribute: str) -> str:
     for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    return svg.strip()
+        attribute = attribute.replace(colour, variable)
+    return attribute.replace("'DejaVu Sans'", "system-ui")
 
 
 def nice_ticks(highest: float, wanted: int = 5) -> tuple[float, ...]:

@@ -63,6 +63,7 @@ def products(chips: tuple[str, ...] = CHIPS) -> dict[str, str]:
     return {chip: find(chip).product for chip in chips}
 
 
+@functools.cache
 def takes_every_count(chip: str) -> bool:
     """Whether matrices of all CHANNELS compile from files whose records are right."""
     return all(takes_whole_records(chip, channels) for channels in CHANNELS)

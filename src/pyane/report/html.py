@@ -49,9 +49,8 @@ def _line(line: Line) -> list[tuple[str, bool]]:
 def _context(block: Block, markup: Any) -> dict[str, Any]:
     """What the template needs of a block."""
     if isinstance(block, BarChart):
-        name = markup.escape(block.heading)
-        svg = inline_svg(block).replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
-        return {"id": block.id, "svg": markup(svg), "text": text_bars(block)} | {
+        svg = markup(inline_svg(block))
+        return {"id": block.id, "svg": svg, "text": text_bars(block)} | {
             "heading": block.heading,
             "note": block.note,
         }

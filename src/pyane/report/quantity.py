@@ -74,15 +74,20 @@ class Quantity:
         """Whether all of `other` lies inside."""
         return self.low <= other.low and other.high <= self.high
 
+    @property
+    def shown_decimals(self) -> int:
+        """Decimals with which its ends are shown."""
+        if self.decimals is not None:
+            return self.decimals
+        ends = (_plain(self.low), _plain(self.high))
+        return max(len(end.partition(".")[2]) for end in ends)
+
     def __str__(self) -> str:
         """As in the tables: "64", "69-73", "~3.5", "3.6-4.0": both ends with the same decimals."""
         numbers = (self.low, self.high) if self.is_range else (self.low,)
         ends = [_plain(number) for number in numbers]
-        decimals = self.decimals
-        if decimals is None and not any("e" in end for end in ends):
-            decimals = max(len(end.partition(".")[2]) for end in ends)
-        if decimals is not None:
-            ends = [f"{number:.{decimals}f}" for number in numbers]
+        if self.decimals is not None or not any("e" in end for end in ends):
+            ends = [f"{number:.{self.shown_decimals}f}" for number in numbers]
         return "~" * self.approximate + "-".join(ends)
 
     def __format__(self, spec: str) -> str:
@@ -94,13 +99,12 @@ def merged(quantities: Iterable[Quantity | None]) -> Quantity | None:
     known = [q for q in quantities if q is not None]
     if not known:
         return None
+    rounded = any(q.decimals is not None for q in known)
     return Quantity(
         min(q.low for q in known),
         max(q.high for q in known),
         any(q.approximate for q in known),
-        max(decimals)
-        if (decimals := [q.decimals for q in known if q.decimals is not None])
-        else None,
+        max(q.shown_decimals for q in known) if rounded else None,
     )
 
 
