@@ -5,7 +5,7 @@ from __future__ import annotations
 from fake_results import dispatch, peak, refused, result, sustained, training
 from markdown_tables import fences, headings, tables
 from pyane.bench import Result
-from pyane.report.build import build
+from pyane.report import build
 from pyane.report.markdown import render_markdown
 
 ALWAYS = [

@@ -10,9 +10,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from pyane.report.charts import draw, inline_svg, nice_ticks, picture
+from pyane.report.charts import draw, inline_svg, picture
 from pyane.report.document import Bar, BarChart
 from pyane.report.text_bars import text_bars
+from pyane.report.ticks import nice_ticks
 
 CHART = BarChart(
     "speed",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import re
+from pathlib import Path
 
 import pytest
 
 from fake_results import peak, result, training
 from markdown_tables import fences, headings, tables
-from pyane.report.build import build
+from pyane.report import build
 from pyane.report.markdown import render_markdown
 
 MODEL = """
@@ -185,3 +187,11 @@ def test_results_join_the_rows() -> None:
     assert found["M1 Pro"] == transcribed(TRAINING)[1][1:]
     assert [row[2] for row in _peak if row[0] == "M4 Max"] == ["10.93-11.50"]
     assert "900" not in text.partition("## On the emulator")[0].partition("## Model")[2]
+
+
+def test_the_example_in_the_documentation_is_current() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text("utf-8")
+    (drawn,) = fences(page, "text")
+    assert drawn == fences(report(), "text")[0]
+    quoted = " ".join(re.findall(r"^> (.*)$", page, re.MULTILINE))
+    assert quoted in report()

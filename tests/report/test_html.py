@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 from fake_results import HOSTILE, peak, result, training, written_by
 from markdown_tables import tables as markdown_tables
-from pyane.report.build import build
+from pyane.report import build
 from pyane.report.document import (
     Bar,
     BarChart,

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 
 from fake_results import HOSTILE, written_by
 from markdown_tables import headings, tables
-from pyane.report.build import build
+from pyane.report import build
 from pyane.report.document import (
     Bullets,
     Callout,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fake_results import HOSTILE, written_by
-from pyane.report.build import build
+from pyane.report import build
 from pyane.report.document import Bullets, Code, CodeBlock, Document, Paragraph, Section, Table
 
 pytest.importorskip("reportlab")

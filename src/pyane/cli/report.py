@@ -46,7 +46,7 @@ def report(
       pyane report --community m2max.json -o report.pdf
     """  # noqa: D301  (\b keeps the lines of the example apart)
     from ..errors import ConfigError
-    from ..report.build import build
+    from ..report import build
     from ..report.markdown import render_markdown
     from ..report.read import read_results
     from ..report.write import check_output, write_report

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from .charts import nice_ticks
 from .document import Bar, BarChart
 from .measured import Configuration
 from .quantity import Quantity
 from .rows import PeakRow, SustainedRow, TrainingRow
+from .ticks import nice_ticks
 
 _MAX_BARS = 40
 
@@ -43,7 +43,7 @@ def peak_chart(
             bars.append(_bar(row.product, row.tflops, str(row.tflops)))
         elif row.status == "failed":
             bars.append(Bar(row.product, None, None, f"FAIL ({row.note})" if row.note else "FAIL"))
-    title = f"Peak {device} throughput"
+    title = f"Peak {device if device.isupper() else device.lower()} throughput"
     return _chart(_name(device, "peak"), title, "TFLOPS", "higher", bars, ticks)
 
 

@@ -153,9 +153,20 @@ def configurations_table(rates: Rates, *, title: str = "") -> Table:
 
 
 def sustained_table(
-    rows: Sequence[SustainedRow], notes: Sequence[str] = (), *, engine: bool = True
+    rows: Sequence[SustainedRow],
+    notes: Sequence[str] = (),
+    *,
+    title: str = "",
+    engine: bool = True,
 ) -> Table:
-    """Throughput over seconds."""
+    """Throughput over seconds.
+
+    Args:
+        rows: One per chip and configuration.
+        notes: Sentences below it.
+        title: Above it.
+        engine: Figures of an engine.
+    """
     cells = tuple(
         (
             row.product,
@@ -169,7 +180,7 @@ def sustained_table(
     )
     first = "Chip" if engine else "CPU"
     header = (first, "Configuration", "TFLOPS", "Share", "Window", "Contributor")
-    return Table(header, cells, "llrrrl", tuple(notes))
+    return Table(header, cells, "llrrrl", tuple(notes), title)
 
 
 def compatibility_table(

@@ -373,7 +373,7 @@ def _off_engine(kind: str, results: Sequence[Result]) -> list[Section]:
     ]
     blocks += [chart for chart in shown if chart is not None]
     if figures.sustained:
-        blocks.append(tables.sustained_table(figures.sustained, engine=False))
+        blocks.append(tables.sustained_table(figures.sustained, title="Sustained", engine=False))
     for what_of, found in figures.findings():
         of = f" ({what_of})" if what_of else ""
         blocks.append(Bullets(found, f"Computed from these tables{of}"))
