@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyane._core.chip import Fact
 
 TARGET = Path(__file__).parents[1] / "docs" / "chips.md"
-GROUPS = ("identity", "limits", "quirks", "numerics", "rates")
+GROUPS = ("identity", "limits", "quirks", "numerics", "rates", "host")
 
 HEADER = """# What is known of each chip
 

@@ -32,13 +32,14 @@ class Chip:
         name: As `pyane.check` and `pyane.device` take it: "m1max".
         product: As Apple calls it: "M1 Max".
         generation: 1 for every M1, and so on.
-        identity, limits, quirks, numerics, rates: Facts by name. A fact has `value`, `status`
+        identity, limits, quirks, numerics, rates, host: Facts by name. A fact has `value`, `status`
             (measured, decompiled, published, predicted, inferred, contested), `source`,
             `measured_on` and `description`.
     """
 
     __slots__ = (
         "generation",
+        "host",
         "identity",
         "limits",
         "name",
@@ -56,6 +57,7 @@ class Chip:
     quirks: Mapping[str, Fact]
     numerics: Mapping[str, Fact]
     rates: Mapping[str, Fact]
+    host: Mapping[str, Fact]
 
     def __init__(self, profile: _chip.Profile) -> None:
         self.name = profile.name
@@ -69,13 +71,14 @@ class Chip:
         self.quirks = groups["quirks"]
         self.numerics = groups["numerics"]
         self.rates = groups["rates"]
+        self.host = groups["host"]
 
     def __repr__(self) -> str:
         return f"Chip('{self.name}', {self.identity['architecture'].value})"
 
     def __str__(self) -> str:
         lines = [self.product]
-        for group in ("identity", "limits", "quirks", "numerics", "rates"):
+        for group in ("identity", "limits", "quirks", "numerics", "rates", "host"):
             for fact in getattr(self, group).values():
                 lines.append(f"  {fact.name} = {fact.value}  ({fact.status}: {fact.source})")
         return "\n".join(lines)

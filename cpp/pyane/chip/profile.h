@@ -132,6 +132,16 @@ struct Rates {
   Fact<std::int64_t> on_chip_bytes;  ///< Working set.
 };
 
+// The CPU beside the engine, which does its share of a training step.
+struct Host {
+  Fact<std::int64_t> performance_cores;
+  /// Clusters of performance cores: each has one unit for matrix products (AMX, SME).
+  Fact<std::int64_t> matrix_units;
+  Fact<double> cpu_clock_mhz;  ///< Highest, of the performance cores.
+  Fact<double> matmul_gflops;  ///< fp32 matrix products of a large program's sizes, 1e9/s.
+  Fact<double> stream_gbps;    ///< Passes over fp32 numbers in memory, 1e9 bytes/s.
+};
+
 struct Profile {
   std::string_view name;                   ///< "m1max"
   std::string_view product;                ///< "M1 Max"
@@ -146,6 +156,7 @@ struct Profile {
   Quirks quirks;
   Numerics numerics;
   Rates rates;
+  Host host;
 };
 
 /// Every chip, oldest first.
@@ -158,7 +169,7 @@ const Profile& find_profile(std::string_view name);
 /// A fact without its type, for documents and Python.
 using FactValue = std::variant<std::monostate, bool, std::int64_t, double, std::string_view>;
 struct FactRow {
-  std::string_view group;  ///< "identity", "limits", "quirks", "numerics", "rates"
+  std::string_view group;  ///< "identity", "limits", "quirks", "numerics", "rates", "host"
   std::string_view name;   ///< The field: "max_width"
   std::string_view description;
   FactValue value;

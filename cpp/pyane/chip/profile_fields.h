@@ -135,6 +135,17 @@ void visit_facts(P& profile, Visit&& visit) {
   rate("memory_gbps", "Memory of the SoC, 1e9 bytes/s", rates.memory_gbps);
   rate("dispatch_us", "One evaluate, microseconds", rates.dispatch_us);
   rate("on_chip_bytes", "Working set that stays on the chip, bytes", rates.on_chip_bytes);
+
+  auto& host = profile.host;
+  const auto cpu = [&](std::string_view name, std::string_view text, auto& fact) {
+    visit(std::string_view("host"), name, text, fact);
+  };
+  cpu("performance_cores", "Performance cores of the CPU, of the largest variant",
+      host.performance_cores);
+  cpu("matrix_units", "Their clusters, with one unit for matrix products each", host.matrix_units);
+  cpu("cpu_clock_mhz", "Highest clock of a performance core, MHz", host.cpu_clock_mhz);
+  cpu("matmul_gflops", "fp32 matrix products on the CPU, 1e9 operations/s", host.matmul_gflops);
+  cpu("stream_gbps", "Passes of the CPU over memory, 1e9 bytes/s", host.stream_gbps);
 }
 
 }  // namespace pyane::chip

@@ -60,7 +60,7 @@ def _facts(chip: object) -> dict[str, object]:
             }
             for fact in getattr(chip, group).values()
         }
-        for group in ("identity", "limits", "quirks", "numerics", "rates")
+        for group in ("identity", "limits", "quirks", "numerics", "rates", "host")
     }
     return {
         "name": chip.name,

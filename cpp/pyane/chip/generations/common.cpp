@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "pyane/chip/generations/generations.h"
 
 namespace pyane::chip {
@@ -91,6 +93,18 @@ Profile with_product(Profile p, const Product& product) {
       inferred(8192 * product.clock_mhz * 1e-6,
                "8192 operations per cycle: fits ane-guide ch.9, 12 (M1 Max 12, M5 Pro 19.6)");
   p.rates.memory_gbps = published(product.memory_gbps, "Apple's specifications");
+  p.host.performance_cores = published(product.performance_cores, "Apple's specifications");
+  p.host.matrix_units =
+      inferred(product.matrix_units,
+               "one per cluster of performance cores (corsix/amx), four to six cores a cluster");
+  p.host.cpu_clock_mhz = inferred(product.cpu_clock_mhz, "as benchmark programs report it");
+  // 1898 GFLOP/s on M5 Pro are 40 % of what two units of 512 operations a cycle do.
+  constexpr double kPerUnitAndMhz = 1898.0 / (2 * 4608.0);
+  p.host.matmul_gflops =
+      inferred(kPerUnitAndMhz * static_cast<double>(product.matrix_units) * product.cpu_clock_mhz,
+               "ane-guide ch.9 on M5 Pro, by matrix units and clock");
+  p.host.stream_gbps = inferred(std::min(130.4, 0.75 * product.memory_gbps),
+                                "ane-guide ch.9 on M5 Pro, at most 0.75 of the memory's rate");
   return p;
 }
 

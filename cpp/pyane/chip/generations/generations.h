@@ -62,6 +62,8 @@ struct Product {
   std::string_view name, product, architecture, target, soc;
   std::int64_t cores, compiler_cores;
   double clock_mhz, memory_gbps;
+  std::int64_t performance_cores, matrix_units;
+  double cpu_clock_mhz;
 };
 /// `generation` with the identity of `product`, its clock, and a peak of 16 engines x 256
 /// multiply-adds per cycle.

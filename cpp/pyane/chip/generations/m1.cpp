@@ -59,13 +59,16 @@ std::vector<Profile> m1_profiles() {
   rates.dram_gbps = measured(80.0, "m1max", "ane-guide ch.9, 33");
   rates.dispatch_us = measured(190.0, "m1max", "ane-guide ch.2");
 
-  Profile base = with_product(g, {"m1", "M1", "h13", "H13", "T8103", 16, 4, 1428, 68});
+  Profile base = with_product(g, {"m1", "M1", "h13", "H13", "T8103", 16, 4, 1428, 68, 4, 1, 3228});
   base.rates.weight_gbps = inferred(50.0, "at most 0.75 of the memory's rate");
   base.rates.dram_gbps = base.rates.weight_gbps;
-  Profile ultra =
-      with_product(g, {"m1ultra", "M1 Ultra", "h13g", "H13g", "T600x", 32, 8, 1464, 800});
-  return {base, with_product(g, {"m1pro", "M1 Pro", "h13g", "H13g", "T600x", 16, 8, 1464, 200}),
-          with_product(g, {"m1max", "M1 Max", "h13g", "H13g", "T600x", 16, 8, 1464, 400}), ultra};
+  Profile ultra = with_product(
+      g, {"m1ultra", "M1 Ultra", "h13g", "H13g", "T600x", 32, 8, 1464, 800, 16, 4, 3228});
+  return {
+      base,
+      with_product(g, {"m1pro", "M1 Pro", "h13g", "H13g", "T600x", 16, 8, 1464, 200, 8, 2, 3228}),
+      with_product(g, {"m1max", "M1 Max", "h13g", "H13g", "T600x", 16, 8, 1464, 400, 8, 2, 3228}),
+      ultra};
 }
 
 }  // namespace pyane::chip

@@ -43,11 +43,14 @@ std::vector<Profile> m2_profiles() {
   rates.dram_gbps = inferred(80.0, "fit of ane-guide ch.7, 10 on M2 Pro");
   rates.dispatch_us = inferred(120.0, "fit of ane-guide ch.7, 10 on M2 Pro");
 
-  Profile base = with_product(g, {"m2", "M2", "h14", "H14", "T8112", 16, 4, 1938, 100});
+  Profile base = with_product(g, {"m2", "M2", "h14", "H14", "T8112", 16, 4, 1938, 100, 4, 1, 3504});
   base.rates.dram_gbps = inferred(75.0, "at most 0.75 of the memory's rate");
-  return {base, with_product(g, {"m2pro", "M2 Pro", "h14g", "H14g", "T602x", 16, 8, 1938, 200}),
-          with_product(g, {"m2max", "M2 Max", "h14g", "H14g", "T602x", 16, 8, 1938, 400}),
-          with_product(g, {"m2ultra", "M2 Ultra", "h14g", "H14g", "T602x", 32, 8, 1938, 800})};
+  return {
+      base,
+      with_product(g, {"m2pro", "M2 Pro", "h14g", "H14g", "T602x", 16, 8, 1938, 200, 8, 2, 3504}),
+      with_product(g, {"m2max", "M2 Max", "h14g", "H14g", "T602x", 16, 8, 1938, 400, 8, 2, 3696}),
+      with_product(
+          g, {"m2ultra", "M2 Ultra", "h14g", "H14g", "T602x", 32, 8, 1938, 800, 16, 4, 3696})};
 }
 
 }  // namespace pyane::chip

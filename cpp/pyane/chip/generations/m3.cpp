@@ -40,12 +40,15 @@ std::vector<Profile> m3_profiles() {
   rates.dram_gbps = inferred(75.0, "0.75 of the memory's rate");
   rates.dispatch_us = inferred(100.0, "between M2 Pro and M5 Pro");
 
-  Profile pro = with_product(g, {"m3pro", "M3 Pro", "h15g", "H15g", "T603x", 16, 8, 2064, 150});
+  Profile pro =
+      with_product(g, {"m3pro", "M3 Pro", "h15g", "H15g", "T603x", 16, 8, 2064, 150, 6, 1, 4056});
   pro.rates.peak_fp16_tflops =
       measured(16.77, "m3pro", "maderix/ANE benchmark report: 128 convolutions, 512 channels");
-  return {with_product(g, {"m3", "M3", "h15", "H15", "T8122", 16, 4, 2064, 100}), pro,
-          with_product(g, {"m3max", "M3 Max", "h15g", "H15g", "T603x", 16, 8, 2064, 400}),
-          with_product(g, {"m3ultra", "M3 Ultra", "h15g", "H15g", "T603x", 32, 8, 2064, 819})};
+  return {
+      with_product(g, {"m3", "M3", "h15", "H15", "T8122", 16, 4, 2064, 100, 4, 1, 4056}), pro,
+      with_product(g, {"m3max", "M3 Max", "h15g", "H15g", "T603x", 16, 8, 2064, 400, 12, 2, 4056}),
+      with_product(
+          g, {"m3ultra", "M3 Ultra", "h15g", "H15g", "T603x", 32, 8, 2064, 819, 24, 4, 4056})};
 }
 
 }  // namespace pyane::chip

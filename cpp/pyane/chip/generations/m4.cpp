@@ -59,9 +59,12 @@ std::vector<Profile> m4_profiles() {
   rates.dispatch_us = measured(95.0, "m4", "maderix/ANE part 2");
   rates.on_chip_bytes = inferred(4'700'000, "ane-guide ch.21, on M5 Pro");
 
-  Profile pro = with_product(g, {"m4pro", "M4 Pro", "h16g", "H16s", "T604x", 16, 16, 2364, 273});
-  Profile max = with_product(g, {"m4max", "M4 Max", "h16g", "H16s", "T604x", 16, 16, 2364, 546});
-  return {with_product(g, {"m4", "M4", "h16", "H16", "T8132", 16, 4, 2160, 120}), pro, max};
+  Profile pro =
+      with_product(g, {"m4pro", "M4 Pro", "h16g", "H16s", "T604x", 16, 16, 2364, 273, 10, 2, 4512});
+  Profile max =
+      with_product(g, {"m4max", "M4 Max", "h16g", "H16s", "T604x", 16, 16, 2364, 546, 12, 2, 4512});
+  return {with_product(g, {"m4", "M4", "h16", "H16", "T8132", 16, 4, 2160, 120, 4, 1, 4464}), pro,
+          max};
 }
 
 }  // namespace pyane::chip

@@ -45,14 +45,20 @@ std::vector<Profile> m5_profiles() {
   rates.dispatch_us = measured(75.0, "m5pro", "ANEForge 0.4.0");
   rates.on_chip_bytes = measured(4'720'000, "m5pro", "ane-guide ch.21");
 
-  Profile base = with_product(g, {"m5", "M5", "h17", "H17", "T8142", 16, 4, 2172, 153});
+  Profile base = with_product(g, {"m5", "M5", "h17", "H17", "T8142", 16, 4, 2172, 153, 4, 1, 4608});
   base.rates.weight_gbps = inferred(115.0, "at most 0.75 of the memory's rate");
   base.rates.dram_gbps = base.rates.weight_gbps;
   base.rates.dispatch_us = measured(106.0, "m5", "ane-infer: 106 direct, 117 through the daemon");
   g.family = decompiled(6, "ane-guide ch.35");
-  Profile pro = with_product(g, {"m5pro", "M5 Pro", "h17s", "H17s", "T605x", 16, 16, 2364, 307});
+  Profile pro =
+      with_product(g, {"m5pro", "M5 Pro", "h17s", "H17s", "T605x", 16, 16, 2364, 307, 10, 2, 4608});
   pro.rates.peak_fp16_tflops = measured(19.6, "m5pro", "ane-guide ch.9, 12");
-  Profile max = with_product(g, {"m5max", "M5 Max", "h17s", "H17s", "T605x", 16, 16, 2364, 307});
+  Profile max =
+      with_product(g, {"m5max", "M5 Max", "h17s", "H17s", "T605x", 16, 16, 2364, 307, 12, 2, 4608});
+  pro.host.matmul_gflops = measured(1898.0, "m5pro", "ane-guide ch.9");
+  pro.host.stream_gbps = measured(130.4, "m5pro", "ane-guide ch.9");
+  pro.host.performance_cores = inferred(10, "no specification at hand; as M4 Pro");
+  max.host.performance_cores = inferred(12, "no specification at hand; as M4 Max");
   max.rates.memory_gbps = inferred(307.0, "at least that of M5 Pro");
   return {base, pro, max};
 }

@@ -1,0 +1,406 @@
+"""What a program asks of an engine, read off its text: arithmetic, weights, boundary, live results."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from .._core import mil as _mil
+from ..errors import ShapeError
+from ..model import as_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..model import Model, ModelLike
+
+_MATRIX: Final = frozenset({"conv", "linear", "transformers", "recurrent"})
+# Results that are their operand, seen otherwise.
+_VIEWS: Final = frozenset(
+    {"reshape", "reshape_like", "expand_dims", "squeeze", "flatten2d", "identity", "cast"}
+)
+_BITS: Final = {"uint1": 1, "uint2": 2, "uint3": 3, "uint4": 4, "int4": 4, "uint6": 6}
+_BYTES: Final = {"bool": 1, "int8": 1, "uint8": 1, "fp32": 4, "int32": 4, "uint32": 4}
+_FORMS: Final = {
+    "constexpr_affine_dequantize": "int8",
+    "constexpr_lut_to_dense": "lut",
+    "constexpr_sparse_to_dense": "sparse",
+    "constexpr_lut_to_sparse": "sparse",
+    "constexpr_sparse_blockwise_shift_scale": "sparse",
+    "constexpr_blockwise_shift_scale": "blockwise",
+}
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A constant tensor that an operation reads.
+
+    Attributes:
+        key: The same for constants with the same bytes in the same place.
+        form: "dense", "int8", "lut", "sparse" or "blockwise".
+        stored_bytes: As it lies in the weight file.
+        dense_bytes: In fp16.
+    """
+
+    key: str
+    form: str
+    stored_bytes: int
+    dense_bytes: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation, with views left out.
+
+    Attributes:
+        op: Its type.
+        name: Its name.
+        flops: Floating-point operations, a multiply-add counting two.
+        is_matrix: Work of the multiply-add array; else of the elementwise unit.
+        is_winograd: A dense 3x3 convolution of stride 1, for which the compiler may take fewer
+            multiplications (ane-guide ch. 13, 20).
+        weights: Constants it reads, those of ten elements or fewer aside.
+        row_extent: Longest extent that a reduction takes along the last axis; 0 for none.
+        row_bytes: Bytes of the tensor that is reduced so.
+        attention_bytes: Operands and result of a native attention, else 0.
+        reads: Indices into `Workload.values`.
+        writes: Likewise.
+    """
+
+    op: str
+    name: str
+    flops: float
+    is_matrix: bool
+    is_winograd: bool
+    weights: tuple[Weight, ...]
+    row_extent: int
+    row_bytes: int
+    attention_bytes: int
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What one evaluation of a program asks for.
+
+    Attributes:
+        steps: Operations in order.
+        values: Bytes of each intermediate result in fp16; 0 for inputs, outputs and results that
+            the next operation takes on the fly.
+        input_bytes, output_bytes: Of the program's boundary.
+    """
+
+    steps: tuple[Step, ...]
+    values: tuple[int, ...]
+    input_bytes: int
+    output_bytes: int
+
+    @property
+    def flops(self) -> float:
+        """Of all operations."""
+        return sum(step.flops for step in self.steps)
+
+    @property
+    def matrix_flops(self) -> float:
+        """Of matrix products and convolutions."""
+        return sum(step.flops for step in self.steps if step.is_matrix)
+
+    @property
+    def boundary_bytes(self) -> int:
+        """Inputs and outputs."""
+        return self.input_bytes + self.output_bytes
+
+    @property
+    def attention_bytes(self) -> int:
+        """Operands and results of scaled_dot_product_attention."""
+        return sum(step.attention_bytes for step in self.steps)
+
+    @property
+    def weights(self) -> tuple[Weight, ...]:
+        """Every constant once."""
+        return tuple({w.key: w for step in self.steps for w in step.weights}.values())
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of all weights as stored, each once."""
+        return sum(weight.stored_bytes for weight in self.weights)
+
+    def spill_bytes(self, on_chip_bytes: int) -> int:
+        """Traffic of intermediate results that do not fit beside each other on the chip.
+
+        A result is kept from the operation that makes it to its last reader. When there is no room,
+        what is needed last goes to memory: written once, read by every operation that is still to
+        come, for which it takes its place on the chip again. What an operation reads stays until it
+        is done. So a chain of results of 2 MB each goes through memory on a chip with 2 MB, as
+        measured on M1 Max (ane-guide ch. 9, 33).
+        """
+        readers: dict[int, list[int]] = {}
+        for index, step in enumerate(self.steps):
+            for value in step.reads:
+                readers.setdefault(value, []).append(index)
+        resident: dict[int, int] = {}
+        traffic = 0
+        for index, step in enumerate(self.steps):
+            for value in step.writes:
+                size = self.values[value]
+                if not size or not readers.get(value):
+                    continue
+                resident[value] = size
+            staged = sum(self.values[value] for value in step.reads if value not in resident)
+            while staged + sum(resident.values()) > on_chip_bytes:
+                movable = [value for value in resident if value not in step.reads]
+                if not movable:
+                    break
+                out = max(movable, key=lambda value: readers[value][-1])
+                later = sum(reader > index for reader in readers[out])
+                traffic += resident.pop(out) * (1 + later)
+            for value in [v for v in resident if readers[v][-1] <= index]:
+                del resident[value]
+        return traffic
+
+
+def workload(model: ModelLike, *, function: str | None = None) -> Workload:
+    """Read a model's function.
+
+    Raises:
+        ShapeError: A dimension is not known; names the inputs or the operation.
+        MilVerifyError: The program is not valid.
+    """
+    loaded = as_model(model, function=function)
+    loaded.check_shapes()
+    return _Reader(loaded).read()
+
+
+class _Reader:
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.function = model.native_function
+        # Verifies the program as well.
+        self.cost = _mil.cost(model.program.native, self.function.name)
+        self.types: dict[str, _mil.Type] = {p.name: p.type for p in self.function.parameters}
+        self.weights: dict[str, Weight] = {}
+        self.constants: set[str] = set()
+        self.alias: dict[str, str] = {}
+
+    def read(self) -> Workload:
+        for operation in self.function.operations:
+            self.types |= {value.name: value.type for value in operation.outputs}
+        flops = iter(self.cost.operations)
+        raw: list[tuple[_mil.Operation, float]] = []
+        for operation in self.function.operations:
+            if operation.type == "const" or operation.type.startswith("constexpr_"):
+                self._constant(operation)
+        for operation in self.function.operations:
+            if operation.type == "const":
+                continue
+            cost = next(flops)
+            if operation.type.startswith("constexpr_"):
+                continue
+            if cost.flops is None:
+                msg = (
+                    f"{self.model.source}: {operation.type} '{operation.name}': all dimensions "
+                    "must be known to predict its time; give shapes: --shape NAME=1,3,224,224"
+                )
+                raise ShapeError(msg)
+            if operation.type in _VIEWS:
+                names = [n for n in _names(operation) if n not in self.constants]
+                if names:
+                    for value in operation.outputs:
+                        self.alias[value.name] = names[0]
+                continue
+            raw.append((operation, cost.flops))
+        return self._workload(raw)
+
+    def _workload(self, raw: list[tuple[_mil.Operation, float]]) -> Workload:
+        boundary = {p.name for p in self.function.parameters}
+        boundary |= {self._origin(name) for name in self.function.outputs if isinstance(name, str)}
+        reads = [self._activations(operation) for operation, _ in raw]
+        uses: dict[str, int] = {}
+        for names in reads:
+            for name in names:
+                uses[name] = uses.get(name, 0) + 1
+        on_the_fly = {
+            names[0]
+            for names, (operation, _) in zip(reads, raw, strict=True)
+            if len(names) == 1 and uses[names[0]] == 1 and _is_fusable(operation.type)
+        }
+        index: dict[str, int] = {}
+        sizes: list[int] = []
+        for operation, _ in raw:
+            for value in operation.outputs:
+                index[value.name] = len(sizes)
+                is_kept = value.name not in boundary and value.name not in on_the_fly
+                sizes.append(_half_bytes(value.type) if is_kept else 0)
+        steps = tuple(
+            self._step(operation, flops, names, index)
+            for (operation, flops), names in zip(raw, reads, strict=True)
+        )
+        return Workload(
+            steps, tuple(sizes), int(self.cost.input_bytes or 0), int(self.cost.output_bytes or 0)
+        )
+
+    def _step(
+        self, operation: _mil.Operation, flops: float, reads: list[str], index: Mapping[str, int]
+    ) -> Step:
+        extent, n_bytes = self._row(operation)
+        return Step(
+            op=operation.type,
+            name=operation.name,
+            flops=flops,
+            is_matrix=_family(operation.type) in _MATRIX,
+            is_winograd=self._is_winograd(operation),
+            weights=tuple(self.weights[name] for name in _names(operation) if name in self.weights),
+            row_extent=extent,
+            row_bytes=n_bytes,
+            attention_bytes=self._attention(operation),
+            reads=tuple(index[name] for name in reads if name in index),
+            writes=tuple(index[value.name] for value in operation.outputs),
+        )
+
+    def _attention(self, operation: _mil.Operation) -> int:
+        if operation.type != "scaled_dot_product_attention":
+            return 0
+        names = [name for name in _names(operation) if name in self.types]
+        names += [value.name for value in operation.outputs]
+        return sum(_half_bytes(self.types[name]) for name in names)
+
+    def _origin(self, name: str) -> str:
+        while name in self.alias:
+            name = self.alias[name]
+        return name
+
+    def _activations(self, operation: _mil.Operation) -> list[str]:
+        names = [self._origin(n) for n in _names(operation) if n not in self.constants]
+        return list(dict.fromkeys(names))
+
+    def _constant(self, operation: _mil.Operation) -> None:
+        out = operation.outputs[0]
+        self.constants.add(out.name)
+        type_ = out.type
+        if type_.kind != "tensor" or type_.dtype in ("string", None):
+            return
+        count = math.prod(d or 0 for d in type_.shape)
+        if count <= 10:  # as inline constants: no traffic worth a name
+            return
+        dense = 2 * count
+        if operation.type == "const":
+            value = operation.attributes.get("val") or operation.arguments.get("val")
+            self.weights[out.name] = Weight(_key(value, out.name), "dense", dense, dense)
+            return
+        stored = 0
+        keys = [operation.type]
+        # Programs of ios16 have what it is made of among the attributes.
+        attributes = {k: v for k, v in operation.attributes.items() if k != "name"}
+        for argument in (operation.arguments | attributes).values():
+            for part in argument if isinstance(argument, tuple) else (argument,):
+                if isinstance(part, str):
+                    if part in self.types:
+                        stored += _stored_bytes(self.types[part])
+                    if part in self.weights:
+                        keys.append(self.weights[part].key)
+                    else:
+                        keys.append(part)
+                else:
+                    stored += _stored_bytes(part.type)
+                    keys.append(_key(part, out.name))
+        form = _FORMS.get(operation.type, "dense")
+        self.weights[out.name] = Weight("|".join(keys), form, stored, dense)
+
+    def _row(self, operation: _mil.Operation) -> tuple[int, int]:
+        family = _family(operation.type)
+        if operation.type not in ("softmax", "layer_norm", "l2_norm") and family != "reduction":
+            return 0, 0
+        names = self._activations(operation)
+        if not names:
+            return 0, 0
+        x = operation.arguments.get("x")
+        type_ = self.types[x if isinstance(x, str) else names[0]]
+        shape = tuple(type_.shape)
+        if operation.type == "l2_norm":
+            axes = [-1]
+        else:
+            axes = _integers(operation.arguments.get("axes", operation.arguments.get("axis")), self)
+        if not shape or not ({len(shape) - 1, -1} & set(axes)):
+            return 0, 0
+        return int(shape[-1] or 0), _half_bytes(type_)
+
+    def _is_winograd(self, operation: _mil.Operation) -> bool:
+        weight = operation.arguments.get("weight")
+        if operation.type != "conv" or not isinstance(weight, str) or weight not in self.weights:
+            return False
+        if tuple(self.types[weight].shape)[2:] != (3, 3):
+            return False
+        if self.weights[weight].form == "sparse":
+            return False
+        strides = _integers(operation.arguments.get("strides"), self)
+        dilations = _integers(operation.arguments.get("dilations"), self)
+        groups = _integers(operation.arguments.get("groups"), self)
+        return set(strides) <= {1} and set(dilations) <= {1} and set(groups) <= {1}
+
+
+def _family(op: str) -> str:
+    return _FAMILIES[op]
+
+
+_FAMILIES: Final = {record.name: record.family for record in _mil.op_set()}
+
+
+def _is_fusable(op: str) -> bool:
+    """Whether a chain takes it on the fly: one live operand, element by element (ane-guide ch. 22)."""
+    return _family(op) in ("elementwise_unary", "elementwise_binary", "activation") and op not in (
+        "softmax",
+    )
+
+
+def _names(operation: _mil.Operation) -> list[str]:
+    names: list[str] = []
+    for argument in operation.arguments.values():
+        for part in argument if isinstance(argument, tuple) else (argument,):
+            if isinstance(part, str):
+                names.append(part)
+    return names
+
+
+def _integers(argument: object, reader: _Reader) -> list[int]:
+    """The integers of a literal, or of a constant of that name."""
+    if isinstance(argument, str):
+        found = next(
+            (o for o in reader.function.operations if o.type == "const" and o.name == argument),
+            None,
+        )
+        if found is None:
+            found = next(
+                o
+                for o in reader.function.operations
+                if any(value.name == argument for value in o.outputs)
+            )
+        argument = found.attributes.get("val") or found.arguments.get("val")
+    if not isinstance(argument, _mil.Literal):
+        return []
+    value = argument.value
+    return [int(v) for v in (value if hasattr(value, "__len__") else [value])]
+
+
+def _key(value: object, name: str) -> str:
+    if isinstance(value, _mil.Literal) and isinstance(value.value, _mil.BlobReference):
+        return f"{value.value.path}@{value.value.offset}"
+    return name
+
+
+def _half_bytes(type_: _mil.Type) -> int:
+    """As the engine holds it: fp16 whatever the type says, but for bytes."""
+    if type_.kind != "tensor":
+        return 0
+    width = 1 if type_.dtype in ("int8", "uint8", "bool") else 2
+    return width * math.prod(d or 0 for d in type_.shape)
+
+
+def _stored_bytes(type_: _mil.Type) -> int:
+    if type_.kind != "tensor" or type_.dtype in ("string", None):
+        return 0
+    count = math.prod(d or 0 for d in type_.shape)
+    if type_.dtype in _BITS:
+        return (count * _BITS[type_.dtype] + 7) // 8
+    return count * _BYTES.get(type_.dtype or "", 2)
