@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pyane.perf import points
 from pyane.perf.compile_time import compile_seconds
 from pyane.perf.constants import constants
 from pyane.perf.model import program_terms, total
-from pyane.perf.training import matmul_rate, training_terms
+from pyane.perf.training import matmul_rate
 from pyane.perf.training_work import TrainingWork, training_work
 
 TARGET = Path(__file__).parents[1] / "src" / "pyane" / "perf" / "fitted.json"
@@ -190,6 +191,5 @@ if __name__ == "__main__":
     if not args.judge:
         made = fit_all()
         TARGET.write_text(json.dumps(made, indent=2) + "\n")
-        print(json.dumps(made, indent=2))
     for held_out in (False, True) if args.judge else (False,):
-        print(accuracy.text(held_out=held_out))
+        sys.stdout.write(accuracy.text(held_out=held_out) + "\n")

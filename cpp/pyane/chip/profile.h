@@ -124,6 +124,7 @@ struct Numerics {
 struct Rates {
   Fact<double> clock_mhz;
   Fact<double> peak_fp16_tflops;     ///< 1e12; a multiply-add counts two.
+  Fact<double> int8_speedup;         ///< Of weights and activations of one byte, over fp16.
   Fact<double> weight_gbps;          ///< 1e9 bytes/s, streaming weights.
   Fact<double> io_gbps;              ///< Inputs and outputs of a program.
   Fact<double> dram_gbps;            ///< Intermediate results that do not fit on the chip.

@@ -129,6 +129,7 @@ void visit_facts(P& profile, Visit&& visit) {
   };
   rate("clock_mhz", "Highest clock, MHz", rates.clock_mhz);
   rate("peak_fp16_tflops", "fp16 peak, 1e12 operations/s", rates.peak_fp16_tflops);
+  rate("int8_speedup", "int8 weights and activations, times the fp16 peak", rates.int8_speedup);
   rate("weight_gbps", "Streaming weights, 1e9 bytes/s", rates.weight_gbps);
   rate("io_gbps", "Inputs and outputs, 1e9 bytes/s", rates.io_gbps);
   rate("dram_gbps", "Intermediate results outside the chip, 1e9 bytes/s", rates.dram_gbps);

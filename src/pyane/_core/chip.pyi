@@ -17,7 +17,7 @@ class Fact:
     @property
     def group(self) -> str:
         """
-        identity, limits, quirks, numerics or rates.
+        identity, limits, quirks, numerics, rates or host.
         """
     @property
     def measured_on(self) -> str:

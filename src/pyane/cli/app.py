@@ -27,6 +27,7 @@ from . import (
     generate,
     info,
     plot,
+    predict,
     report,
     run,
     show,
@@ -74,6 +75,7 @@ for _command in (
     show.show,
     run.run,
     check.check,
+    predict.predict,
     chips.chips,
     info.info,
     doctor.doctor,
@@ -115,6 +117,7 @@ def _pyane(
       pyane plot runs/*               compare loss curves
       pyane show model.mlpackage      what is in a model; pyane run evaluates it
       pyane check model.mlpackage     what the chips would make of it
+      pyane predict model.mlpackage   how long they would take
       pyane info                      what this machine offers
       pyane doctor                    try its device, program by program
       pyane bench all --quick         measure it

@@ -48,7 +48,7 @@ class Judged:
 
     @property
     def error(self) -> float:
-        """predicted / published - 1."""
+        """Predicted / published - 1."""
         return self.predicted / self.published - 1
 
     @property
@@ -91,7 +91,7 @@ def training() -> tuple[Judged, ...]:
         prediction = predict_training("stories110m", row.chip)
         for kind, figure, predicted in (
             ("training step", row.ms_per_step, prediction.seconds),
-            ("training, engine alone", row.ane_ms, prediction.extra["engine"]),
+            ("training, engine alone", row.ane_ms, prediction.extra["engine_seconds"]),
         ):
             if figure is not None:
                 judged.append(_row(f"T-{place}", row.chip, kind, figure, 1e-3, predicted, held_out))
@@ -120,7 +120,7 @@ def compiling() -> tuple[Judged, ...]:
     ]
     for place, (row, held_out) in enumerate(points.training_rows(), 1):
         if row.compile_seconds_per_10 is not None:
-            predicted = 10 * predict_training("stories110m", row.chip).extra["compile"]
+            predicted = 10 * predict_training("stories110m", row.chip).extra["compile_seconds"]
             judged.append(
                 _row(
                     f"T-{place}",

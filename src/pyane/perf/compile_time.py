@@ -30,4 +30,4 @@ def compile_seconds(
     first, later = known["program_ms_m1"], known["program_ms_m3"]
     fixed = first if generation == 1 else later if generation > 2 else math.sqrt(first * later)
     dense = sum(weight.dense_bytes for weight in work.weights)
-    return programs * (fixed * 1e-3 + dense * known["ms_per_mb"] * 1e-9)
+    return float(programs * (fixed * 1e-3 + dense * known["ms_per_mb"] * 1e-9))

@@ -42,6 +42,7 @@ class Constants:
         loop_dispatch: The same, evaluated back to back.
         row_rate: Bytes a second of a long reduction along the last axis.
         attention_rate: Bytes a second of the operands of the native attention.
+        int8_speedup: Of operations on int8 weights and activations.
         winograd: By how much 3x3 convolutions exceed the peak.
         on_chip_bytes: Of intermediate results.
         transpose_from: Extent from which a reduction along the last axis takes the other route.
@@ -60,6 +61,7 @@ class Constants:
     loop_dispatch: float
     row_rate: float
     attention_rate: float
+    int8_speedup: float
     winograd: float
     on_chip_bytes: int
     transpose_from: int
@@ -146,6 +148,7 @@ def _constants(
         loop_dispatch=fit["loop_factor"] * single["dispatch_us"] * 1e-6,
         row_rate=fit["row_bytes_per_cycle"] * clock,
         attention_rate=fit["attention_bytes_per_cycle"] * clock,
+        int8_speedup=_rate(chip, "int8_speedup"),
         winograd=fit["winograd"],
         on_chip_bytes=int(_rate(chip, "on_chip_bytes")),
         transpose_from=int(_number(chip.numerics["reduction_by_transpose_from"].value)),

@@ -4,7 +4,8 @@
 
 Arithmetic, weights and spill overlap over a whole program: chains are fused, and the weights of the
 next operation are read while this one computes (ane-guide ch. 9, 22). In a loop over bound surfaces
-inputs and outputs are memory traffic like the weights, and overlap as well. docs/performance_model.md
+inputs and outputs are memory traffic like the weights, and overlap as well; matrices among the inputs
+are weights there. docs/performance_model.md
 explains the terms and says how far off the model is.
 """
 
@@ -15,13 +16,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from .constants import Constants, constants, fitted
 from .prediction import Prediction, Term
-from .workload import Weight, Workload, workload
+from .workload import Step, Weight, Workload, workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ..model import ModelLike
+    from ..model._model import ModelLike
 
 Mode = Literal["single", "loop"]
 _WHAT: Final = {"single": "one evaluate", "loop": "evaluate in a loop"}
@@ -72,7 +73,7 @@ def predict_program(
         terms=terms,
         basis=known.likely.basis,
         notes=tuple(notes),
-        extra={"compile": compile_seconds(work, known.likely.chip, fit=fit)},
+        extra={"compile_seconds": compile_seconds(work, known.likely.chip, fit=fit)},
     )
 
 
@@ -85,12 +86,11 @@ def program_terms(work: Workload, chip: Constants, mode: Mode) -> tuple[Term, ..
     """The parts of a program's time."""
     in_loop = mode == "loop"
     arithmetic = sum(
-        step.flops / (chip.peak * (chip.winograd if step.is_winograd else 1.0))
-        for step in work.steps
-        if step.is_matrix
+        step.flops / (chip.peak * _speedup(step, chip)) for step in work.steps if step.is_matrix
     )
     read = sum(_bytes(weight, chip) for weight in work.weights)
     loaded = sum(_bytes(weight, chip) for step in work.steps for weight in step.weights)
+    again = loaded - read
     spill = work.spill_bytes(chip.on_chip_bytes)
     rows = sum(
         step.row_bytes * _ROW_PASSES.get(step.op, 1)
@@ -98,10 +98,14 @@ def program_terms(work: Workload, chip: Constants, mode: Mode) -> tuple[Term, ..
         if step.row_extent >= chip.transpose_from
     )
     boundary_rate = chip.memory_rate if in_loop else chip.boundary_rate
-    boundary = work.boundary_bytes / boundary_rate
+    boundary_bytes = work.boundary_bytes
+    if in_loop:  # else they are copied, and what is read afterwards is hidden by that
+        boundary_bytes -= work.matrix_input_bytes
+        read += work.matrix_input_bytes
+    boundary = boundary_bytes / boundary_rate
     weights = read / chip.weight_rate
     spilled = spill / chip.memory_rate
-    reuse = (loaded - read) / chip.reuse_rate
+    reuse = again / chip.reuse_rate
     memory = weights + spilled + (boundary if in_loop else 0.0)
     # Of these three the slowest hides the others.
     slowest = max(arithmetic, memory, reuse)
@@ -118,13 +122,13 @@ def program_terms(work: Workload, chip: Constants, mode: Mode) -> tuple[Term, ..
             "boundary",
             boundary,
             by_memory or not in_loop,
-            f"{_mb(work.boundary_bytes)} of inputs and outputs at {_gbps(boundary_rate)}",
+            f"{_mb(boundary_bytes)} of inputs and outputs at {_gbps(boundary_rate)}",
         ),
         Term(
             "arithmetic",
             arithmetic,
             by_arithmetic,
-            f"{work.matrix_flops / 1e9:.3g} GFLOP at {chip.peak / 1e12:.3g} TFLOP/s",
+            _arithmetic(work, chip),
         ),
         Term("weights", weights, by_memory, f"{_mb(read)} at {_gbps(chip.weight_rate)}"),
         Term(
@@ -138,7 +142,7 @@ def program_terms(work: Workload, chip: Constants, mode: Mode) -> tuple[Term, ..
             "weight reuse",
             reuse,
             not by_arithmetic and not by_memory,
-            f"{_mb(loaded - read)} of weights read again at {_gbps(chip.reuse_rate)}",
+            f"{_mb(again)} of weights read again at {_gbps(chip.reuse_rate)}",
         ),
         Term(
             "rows",
@@ -153,6 +157,21 @@ def program_terms(work: Workload, chip: Constants, mode: Mode) -> tuple[Term, ..
             f"{_mb(work.attention_bytes)} through the native attention at "
             f"{_gbps(chip.attention_rate)}",
         ),
+    )
+
+
+def _arithmetic(work: Workload, chip: Constants) -> str:
+    text = f"{work.matrix_flops / 1e9:.3g} GFLOP at {chip.peak / 1e12:.3g} TFLOP/s"
+    if any(step.is_winograd for step in work.steps):
+        text += f", 3x3 convolutions {chip.winograd:.2g} times as fast"
+    if any(step.is_int8 for step in work.steps):
+        text += f", int8 {chip.int8_speedup:.2g} times"
+    return text
+
+
+def _speedup(step: Step, chip: Constants) -> float:
+    return (chip.winograd if step.is_winograd else 1.0) * (
+        chip.int8_speedup if step.is_int8 else 1.0
     )
 
 

@@ -78,13 +78,18 @@ class Point:
         return self.work.matrix_flops / (self.figure * 1e9)
 
 
+def _file() -> dict[str, Any]:
+    text = resources.files(__package__).joinpath("points.json").read_text("utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
 @functools.cache
 def load() -> tuple[Point, ...]:
     """points.json of the package."""
-    text = resources.files(__package__).joinpath("points.json").read_text("utf-8")
     made: list[Point] = []
     seen: dict[str, int] = {}
-    for row in json.loads(text)["points"]:
+    for row in _file()["points"]:
         place = seen[row["series"]] = seen.get(row["series"], 0) + 1
         made.append(
             Point(
@@ -106,8 +111,24 @@ def load() -> tuple[Point, ...]:
 
 def excluded() -> tuple[tuple[str, str], ...]:
     """Published figures that are no points: which, and why."""
-    text = resources.files(__package__).joinpath("points.json").read_text("utf-8")
-    return tuple((what, why) for what, why in json.loads(text)["excluded"])
+    return tuple((what, why) for what, why in _file()["excluded"])
+
+
+@dataclasses.dataclass(frozen=True)
+class OtherStep:
+    """A training step published elsewhere, of which not enough is known to fit or to judge by."""
+
+    chip: str
+    preset: str
+    pipeline: str
+    ms: float
+    source: str
+    note: str
+
+
+def other_steps() -> tuple[OtherStep, ...]:
+    """Of points.json; shown, and in neither half."""
+    return tuple(OtherStep(**row) for row in _file()["other_steps"])
 
 
 def training_rows() -> tuple[tuple[TrainingRow, bool], ...]:

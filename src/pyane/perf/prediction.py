@@ -37,7 +37,8 @@ class Prediction:
         terms: What it consists of, and what hides behind.
         basis: "measured", "sibling" or "between": how close the fit's points are to this chip.
         notes: What to know about it.
-        extra: Further seconds by name that are not part of `seconds`: compiling, cold.
+        extra: Further figures by name: compile_seconds, cold and not part of `seconds`; of a training
+            step also engine_seconds and engine_tflops, the engine's operations over the whole step.
     """
 
     chip: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ..errors import ConfigError
 
@@ -26,7 +26,7 @@ def build(kind: str, parameters: Mapping[str, Any]) -> str:
     if kind not in KINDS:
         msg = f"kind of a program must be one of {', '.join(KINDS)}, got '{kind}'"
         raise ConfigError(msg)
-    return cast("str", KINDS[kind](**parameters))
+    return KINDS[kind](**parameters)
 
 
 class _Text:

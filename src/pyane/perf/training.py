@@ -46,8 +46,8 @@ def predict_training(
 ) -> Prediction:
     """The time of one step: forward and backward pass of a micro-batch, and its share of an update.
 
-    Compiling is not part of it, as in the community's report: `extra["compile"]` has its share of a
-    step, `extra["engine"]` the evaluations alone.
+    Compiling is not part of it, as in the community's report: `extra["compile_seconds"]` has its
+    share of a step, `extra["engine_seconds"]` the evaluations alone.
 
     Args:
         config: Sizes of the model, or the name of a preset.
@@ -84,42 +84,40 @@ def predict_training(
     found = chips.find(chip)
     known = constants(chip, fit)
     rate, slow, fast = stream_rates(found, fit)
-    terms = training_terms(work, known.likely, found, rate)
+    products = matmul_rate(found)
+    at_best = products * (2 if _has_doubtful_unit(found) else 1)
+    terms = training_terms(work, known.likely, products, rate)
     band = math.exp(fit["band"]["training"])
     engine = terms[0].seconds
     compiling = sum(
         compile_seconds(program, chip, fit=fit) for program in work.programs if program.weights
     )
-    notes = [
-        f"{work.n_evaluations} evaluations; {work.engine_flops / 1e9:.3g} GFLOP on the engine, "
-        f"{work.cpu_flops / 1e9:.3g} on the CPU"
-    ]
-    notes += _doubts(found, known.likely.basis)
     return Prediction(
         chip=found.name,
         what=f"training step, {pipeline}",
         seconds=total(terms),
-        low=total(training_terms(work, known.fastest, found, fast)) / band,
-        high=total(training_terms(work, known.slowest, found, slow)) * band,
+        low=total(training_terms(work, known.fastest, at_best, fast)) / band,
+        high=total(training_terms(work, known.slowest, products, slow)) * band,
         terms=terms,
         basis=known.likely.basis,
-        notes=tuple(notes),
+        notes=_doubts(found, known.likely.basis),
         extra={
-            "engine": engine,
-            "compile": compiling * work.n_layers / work.accumulation if work.compiled else 0.0,
+            "engine_seconds": engine,
+            "compile_seconds": compiling * work.n_layers / work.accumulation
+            if work.compiled
+            else 0.0,
             "engine_tflops": work.engine_flops / total(terms) / 1e12,
         },
     )
 
 
 def training_terms(
-    work: TrainingWork, chip: Constants, profile: Chip, stream_rate: float
+    work: TrainingWork, chip: Constants, matmul: float, stream_rate: float
 ) -> tuple[Term, ...]:
-    """The parts of a step."""
+    """The parts of a step, of CPU rates in operations and bytes a second."""
     engine = work.n_layers * sum(
         total(program_terms(program, chip, "loop")) for program in work.programs
     )
-    matmul = matmul_rate(profile)
     return (
         Term(
             "engine",
@@ -151,6 +149,14 @@ def matmul_rate(chip: Chip) -> float:
     return _value(chip, "matmul_gflops") * 1e9 * min(1.0, _UNITS_PER_PRODUCT / units)
 
 
+def _has_doubtful_unit(chip: Chip) -> bool:
+    """One matrix unit beside the efficiency cores', whose help nobody published a step for."""
+    from ..report import community  # noqa: PLC0415 -- the report may show predictions
+
+    rows = {row.chip for row in community.load().training}
+    return _value(chip, "matrix_units") == 1 and chip.name not in rows
+
+
 def stream_rates(chip: Chip, fit: Mapping[str, Any]) -> tuple[float, float, float]:
     """Bytes a second of the CPU's passes over memory: likely, at worst, at best."""
     later = _value(chip, "stream_gbps") * 1e9
@@ -161,16 +167,21 @@ def stream_rates(chip: Chip, fit: Mapping[str, Any]) -> tuple[float, float, floa
     return (likely, likely, likely) if is_known else (likely, first, later)
 
 
-def _doubts(chip: Chip, basis: str) -> list[str]:
+def _doubts(chip: Chip, basis: str) -> tuple[str, ...]:
     notes = []
     if basis == "between":
         notes.append(
-            f"nobody has timed single programs on an M{chip.generation} of any kind in public: its "
-            "rates are taken from the generations around it, hence the range"
+            f"hardly a program was timed on an M{chip.generation} in public: its rates are taken from "
+            "the generations around it, hence the range"
+        )
+    if _has_doubtful_unit(chip):
+        notes.append(
+            "nobody published a step on this chip; at best the efficiency cores' matrix unit helps as "
+            "much as the performance cores'"
         )
     if _value(chip, "matrix_units") > _UNITS_PER_PRODUCT:
         notes.append("the CPU's matrix products are taken to use one of the two dies")
-    return notes
+    return tuple(notes)
 
 
 def _value(chip: Chip, name: str) -> float:

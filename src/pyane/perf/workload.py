@@ -13,13 +13,16 @@ from ..model import as_model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..model import Model, ModelLike
+    from ..model import Model
+    from ..model._model import ModelLike
 
 _MATRIX: Final = frozenset({"conv", "linear", "transformers", "recurrent"})
 # Results that are their operand, seen otherwise.
 _VIEWS: Final = frozenset(
     {"reshape", "reshape_like", "expand_dims", "squeeze", "flatten2d", "identity", "cast"}
 )
+# Of what a constexpr operation is given, what is not data.
+_NO_DATA: Final = frozenset({"name", "axis", "shape", "vector_axis", "output_dtype"})
 _BITS: Final = {"uint1": 1, "uint2": 2, "uint3": 3, "uint4": 4, "int4": 4, "uint6": 6}
 _BYTES: Final = {"bool": 1, "int8": 1, "uint8": 1, "fp32": 4, "int32": 4, "uint32": 4}
 _FORMS: Final = {
@@ -60,6 +63,7 @@ class Step:
         is_matrix: Work of the multiply-add array; else of the elementwise unit.
         is_winograd: A dense 3x3 convolution of stride 1, for which the compiler may take fewer
             multiplications (ane-guide ch. 13, 20).
+        is_int8: Weights and activations are bytes: dequantized right before it.
         weights: Constants it reads, those of ten elements or fewer aside.
         row_extent: Longest extent that a reduction takes along the last axis; 0 for none.
         row_bytes: Bytes of the tensor that is reduced so.
@@ -73,6 +77,7 @@ class Step:
     flops: float
     is_matrix: bool
     is_winograd: bool
+    is_int8: bool
     weights: tuple[Weight, ...]
     row_extent: int
     row_bytes: int
@@ -90,12 +95,15 @@ class Workload:
         values: Bytes of each intermediate result in fp16; 0 for inputs, outputs and results that
             the next operation takes on the fly.
         input_bytes, output_bytes: Of the program's boundary.
+        matrix_input_bytes: Of the inputs, matrices that products read as they are: weights that are
+            inputs.
     """
 
     steps: tuple[Step, ...]
     values: tuple[int, ...]
     input_bytes: int
     output_bytes: int
+    matrix_input_bytes: int
 
     @property
     def flops(self) -> float:
@@ -183,10 +191,12 @@ class _Reader:
         self.weights: dict[str, Weight] = {}
         self.constants: set[str] = set()
         self.alias: dict[str, str] = {}
+        self.made_by: dict[str, str] = {}
 
     def read(self) -> Workload:
         for operation in self.function.operations:
             self.types |= {value.name: value.type for value in operation.outputs}
+            self.made_by |= {value.name: operation.type for value in operation.outputs}
         flops = iter(self.cost.operations)
         raw: list[tuple[_mil.Operation, float]] = []
         for operation in self.function.operations:
@@ -237,9 +247,30 @@ class _Reader:
             self._step(operation, flops, names, index)
             for (operation, flops), names in zip(raw, reads, strict=True)
         )
+        matrices = {name for operation, _ in raw for name in self._matrix_inputs(operation)}
         return Workload(
-            steps, tuple(sizes), int(self.cost.input_bytes or 0), int(self.cost.output_bytes or 0)
+            steps,
+            tuple(sizes),
+            int(self.cost.input_bytes or 0),
+            int(self.cost.output_bytes or 0),
+            sum(_half_bytes(self.types[name]) for name in matrices),
         )
+
+    def _matrix_inputs(self, operation: _mil.Operation) -> set[str]:
+        """Inputs of the program that this product multiplies something else by."""
+        names = self._activations(operation)
+        if operation.type == "conv":
+            weight = operation.arguments.get("weight")
+            names = [self._origin(weight)] if isinstance(weight, str) else []
+        elif operation.type not in ("matmul", "linear") or len(names) < 2:
+            return set()
+        parameters = {parameter.name for parameter in self.function.parameters}
+        return {
+            name
+            for name in names
+            if name in parameters
+            and (operation.type == "conv" or set(self.types[name].shape[:-2]) <= {1})
+        }
 
     def _step(
         self, operation: _mil.Operation, flops: float, reads: list[str], index: Mapping[str, int]
@@ -251,6 +282,7 @@ class _Reader:
             flops=flops,
             is_matrix=_family(operation.type) in _MATRIX,
             is_winograd=self._is_winograd(operation),
+            is_int8=self._is_int8(operation),
             weights=tuple(self.weights[name] for name in _names(operation) if name in self.weights),
             row_extent=extent,
             row_bytes=n_bytes,
@@ -281,7 +313,7 @@ class _Reader:
         type_ = out.type
         if type_.kind != "tensor" or type_.dtype in ("string", None):
             return
-        count = math.prod(d or 0 for d in type_.shape)
+        count = _count(type_)
         if count <= 10:  # as inline constants: no traffic worth a name
             return
         dense = 2 * count
@@ -292,8 +324,10 @@ class _Reader:
         stored = 0
         keys = [operation.type]
         # Programs of ios16 have what it is made of among the attributes.
-        attributes = {k: v for k, v in operation.attributes.items() if k != "name"}
-        for argument in (operation.arguments | attributes).values():
+        parts = operation.arguments | operation.attributes
+        for name, argument in parts.items():
+            if name in _NO_DATA:
+                continue
             for part in argument if isinstance(argument, tuple) else (argument,):
                 if isinstance(part, str):
                     if part in self.types:
@@ -326,6 +360,13 @@ class _Reader:
             return 0, 0
         return int(shape[-1] or 0), _half_bytes(type_)
 
+    def _is_int8(self, operation: _mil.Operation) -> bool:
+        if _family(operation.type) not in ("conv", "linear"):
+            return False
+        forms = {self.weights[name].form for name in _names(operation) if name in self.weights}
+        makers = {self.made_by.get(name, "") for name in self._activations(operation)}
+        return bool(forms & {"int8", "blockwise"}) and makers == {"dequantize"}
+
     def _is_winograd(self, operation: _mil.Operation) -> bool:
         weight = operation.arguments.get("weight")
         if operation.type != "conv" or not isinstance(weight, str) or weight not in self.weights:
@@ -340,17 +381,20 @@ class _Reader:
         return set(strides) <= {1} and set(dilations) <= {1} and set(groups) <= {1}
 
 
+_FAMILIES: Final[dict[str, str]] = {record.name: record.family for record in _mil.op_set()}
+
+
 def _family(op: str) -> str:
     return _FAMILIES[op]
 
 
-_FAMILIES: Final = {record.name: record.family for record in _mil.op_set()}
-
-
 def _is_fusable(op: str) -> bool:
     """Whether a chain takes it on the fly: one live operand, element by element (ane-guide ch. 22)."""
-    return _family(op) in ("elementwise_unary", "elementwise_binary", "activation") and op not in (
-        "softmax",
+    return op != "softmax" and _family(op) in (
+        "elementwise_unary",
+        "elementwise_binary",
+        "activation",
+        "quantization",
     )
 
 
@@ -385,7 +429,8 @@ def _integers(argument: object, reader: _Reader) -> list[int]:
 
 def _key(value: object, name: str) -> str:
     if isinstance(value, _mil.Literal) and isinstance(value.value, _mil.BlobReference):
-        return f"{value.value.path}@{value.value.offset}"
+        reference = value.value
+        return f"{reference.path}@{reference.offset}"
     return name
 
 
@@ -394,13 +439,17 @@ def _half_bytes(type_: _mil.Type) -> int:
     if type_.kind != "tensor":
         return 0
     width = 1 if type_.dtype in ("int8", "uint8", "bool") else 2
-    return width * math.prod(d or 0 for d in type_.shape)
+    return width * _count(type_)
 
 
 def _stored_bytes(type_: _mil.Type) -> int:
     if type_.kind != "tensor" or type_.dtype in ("string", None):
         return 0
-    count = math.prod(d or 0 for d in type_.shape)
+    count = _count(type_)
     if type_.dtype in _BITS:
         return (count * _BITS[type_.dtype] + 7) // 8
     return count * _BYTES.get(type_.dtype or "", 2)
+
+
+def _count(type_: _mil.Type) -> int:
+    return math.prod(int(d or 0) for d in type_.shape)

@@ -74,6 +74,8 @@ Profile common_profile() {
   numerics.reduction_by_transpose_from = decompiled(384, "ane-guide ch.12");
 
   Rates& rates = p.rates;
+  rates.int8_speedup = contested(
+      1.0, "ane-guide app.E: not reached on M1 Max; its ch.9 has 1.4 for convolutions there");
   rates.on_chip_bytes = decompiled(2 << 20, "ane-guide ch.24");
   return p;
 }

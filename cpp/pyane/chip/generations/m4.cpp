@@ -57,6 +57,8 @@ std::vector<Profile> m4_profiles() {
   rates.io_gbps = inferred(20.0, "between M2 Pro and M5 Pro");
   rates.dram_gbps = inferred(90.0, "0.75 of the memory's rate");
   rates.dispatch_us = measured(95.0, "m4", "maderix/ANE part 2");
+  rates.int8_speedup = measured(
+      35.1 / 18.6, "m4", "maderix/ANE README: 35.1 TOP/s of int8 beside 18.6 TFLOP/s of fp16");
   rates.on_chip_bytes = inferred(4'700'000, "ane-guide ch.21, on M5 Pro");
 
   Profile pro =

@@ -43,6 +43,8 @@ std::vector<Profile> m5_profiles() {
   rates.io_gbps = inferred(23.0, "fit of ANEForge 0.4.0 on M5 Pro");
   rates.dram_gbps = inferred(157.0, "fit of ANEForge 0.4.0 on M5 Pro");
   rates.dispatch_us = measured(75.0, "m5pro", "ANEForge 0.4.0");
+  rates.int8_speedup =
+      inferred(35.1 / 18.6, "maderix/ANE README, on M4; ane-guide ch.36: eligible on M5 Pro");
   rates.on_chip_bytes = measured(4'720'000, "m5pro", "ane-guide ch.21");
 
   Profile base = with_product(g, {"m5", "M5", "h17", "H17", "T8142", 16, 4, 2172, 153, 4, 1, 4608});
