@@ -46,7 +46,8 @@ of libane and Midas.
 Peak rates follow one formula: 16 engines of 256 multiply-adds, 8192 operations per cycle, times the
 highest clock. It fits 12 TFLOP/s measured on M1 Max and 19.6 on M5 Pro. A chip's other rates are fits to
 published timings by t = dispatch + io_bytes / io + max(operations / peak, weight_bytes / weight +
-spilled_bytes / dram), with a median error of 6 % on the 42 points they were fitted to.
+spilled_bytes / dram), with a median error of 6 % on the 42 points they were fitted to. `pyane predict` fits
+its own to half of the published points and is judged on the rest ([performance model](performance_model.md)).
 """
 
 
