@@ -47,8 +47,12 @@ using Index = std::int64_t;
 constexpr std::size_t kAlign = 64;
 /// Steps along k: a panel of b (32 columns) of this length still fits into the L1 cache.
 constexpr Index kMaxStep = 256;
-/// Blocks of c: enough for any number of threads, but not so small that packing shows.
-constexpr Index kWantedTasks = 32;
+/// Blocks of c: enough for any number of threads, and a number that many can share evenly, but not
+/// so small that packing shows.
+constexpr Index kWantedTasks = 24;
+constexpr Index kEvenTasks = 12;
+/// Panels of a that share a panel of b while it is in the L1 cache; b comes from the L3 when long.
+constexpr Index kMinBlockPanels = 4;
 constexpr Index kMinTaskProducts = 1 << 18;
 constexpr Index kMaxBlockRows = 256;
 constexpr Index kMaxBlockCols = 512;
@@ -72,17 +76,28 @@ AlignedFloats allocate(Index n) {
   return AlignedFloats(static_cast<float*>(memory));
 }
 
-/// A task's own panels and sums. Grows to the largest task this thread has seen.
-float* thread_floats(Index n) {
-  thread_local AlignedFloats memory;
-  thread_local Index size = 0;
-  if (size < n) {
-    memory.reset();
-    size = 0;
-    memory = allocate(n);
-    size = n;
+/// Memory of a thread that grows to the most it was ever asked for.
+class GrowingFloats {
+ public:
+  float* get(Index n) {
+    if (size_ < n) {
+      memory_.reset();
+      size_ = 0;
+      memory_ = allocate(n);
+      size_ = n;
+    }
+    return memory_.get();
   }
-  return memory.get();
+
+ private:
+  AlignedFloats memory_;
+  Index size_ = 0;
+};
+
+/// A task's own panels and sums.
+float* thread_floats(Index n) {
+  thread_local GrowingFloats memory;
+  return memory.get(n);
 }
 
 /// Rows of a or columns of b ("lanes"): how they are read, cut into panels and blocks.
@@ -99,7 +114,7 @@ struct Side {
   Index n_k = 0;
   int width = 0;       ///< Lanes of a panel.
   Index n_panels = 0;  ///< Of one matrix.
-  Index block = 0;     ///< Panels of a task.
+  Index block = 0;     ///< Panels of a task, at most.
   Index n_blocks = 0;
   void (*pack)(const GemmSource&, int, Index, float*) = nullptr;
 
@@ -107,6 +122,7 @@ struct Side {
   bool is_shared = false;
   std::size_t scratch_at = 0;  ///< Of the shared panels.
 
+  Index first_panel(Index of_block) const { return of_block * n_panels / n_blocks; }
   Index matrix_floats() const { return n_panels * width * n_k; }
   Index all_floats() const { return matrix_floats() * static_cast<Index>(matrices.size()); }
 
@@ -182,6 +198,19 @@ void check(const GemmSpec& s) {
   }
 }
 
+/// Fetches the lines of a tile that is written after the products: it comes from memory.
+void prefetch(const GemmTarget& target, int rows, int cols) {
+  const int n_lines = target.col_stride == 1 ? rows : target.row_stride == 1 ? cols : 0;
+  const Index length = target.col_stride == 1 ? cols : rows;
+  const Index bytes = target.is_half ? 2 : 4;
+  const Index stride = (target.col_stride == 1 ? target.row_stride : target.col_stride) * bytes;
+  const auto* line = static_cast<const std::byte*>(target.data);
+  for (int i = 0; i < n_lines; ++i, line += stride) {
+    for (Index at = 0; at < length * bytes; at += 64) __builtin_prefetch(line + at, 1);
+    __builtin_prefetch(line + length * bytes - 1, 1);
+  }
+}
+
 /// The same product seen from the other side: c^T = b^T @ a^T.
 GemmOperand transposed(GemmOperand x) {
   std::swap(x.row_stride, x.col_stride);
@@ -211,13 +240,12 @@ Side make_side(const GemmOperand& rows_are_lanes, Index n_lanes, Index n_k, int 
   return side;
 }
 
-/// Cuts a side into blocks of equal size, of at most `most` lanes.
-void set_block(Side& side, Index panels, Index most) {
+/// Cuts a side into `n` blocks whose sizes differ by a panel at most; more if one would have more
+/// than `most` lanes.
+void set_blocks(Side& side, Index n, Index most) {
   const Index limit = std::max<Index>(1, most / side.width);
-  panels = std::clamp<Index>(panels, 1, limit);
-  side.n_blocks = divide_up(side.n_panels, panels);
+  side.n_blocks = std::clamp<Index>(n, divide_up(side.n_panels, limit), side.n_panels);
   side.block = divide_up(side.n_panels, side.n_blocks);
-  side.n_blocks = divide_up(side.n_panels, side.block);
 }
 
 }  // namespace
@@ -274,13 +302,15 @@ Gemm::Plan::Plan(GemmSpec wanted) : spec(std::move(wanted)), kernel(&active_gemm
   const Index batch = static_cast<Index>(spec.c.offsets.size());
   Side& coarse = m >= n ? b : a;
   Side& fine = m >= n ? a : b;
-  set_block(coarse, coarse.n_panels, m >= n ? kMaxBlockCols : kMaxBlockRows);
+  set_blocks(coarse, 1, m >= n ? kMaxBlockCols : kMaxBlockRows);
   const Index others = batch * coarse.n_blocks;
-  Index panels = fine.n_panels * others / kWantedTasks;
-  const Index block_products =
+  const Index panel_products =
       coarse.block * coarse.width * fine.width * std::max<Index>(1, spec.k);
-  panels = std::max(panels, divide_up(kMinTaskProducts, block_products));
-  set_block(fine, panels, m >= n ? kMaxBlockRows : kMaxBlockCols);
+  const Index least_panels =
+      std::max(m >= n ? kMinBlockPanels : 1, divide_up(kMinTaskProducts, panel_products));
+  Index n_blocks = std::min(divide_up(kWantedTasks, others), fine.n_panels / least_panels);
+  if (n_blocks * others > kEvenTasks) n_blocks -= n_blocks * others % kEvenTasks / others;
+  set_blocks(fine, n_blocks, m >= n ? kMaxBlockRows : kMaxBlockCols);
   place();
 }
 
@@ -326,10 +356,10 @@ void Gemm::Plan::run_task(std::size_t task, const void* a_data, const void* b_da
   const std::size_t product = task / blocks;
   const auto block = static_cast<Index>(task % blocks);
   // Neighbouring tasks share the block of a, whose panels are then still in the cache.
-  const Index a_first = block / b.n_blocks * a.block;
-  const Index b_first = block % b.n_blocks * b.block;
-  const Index a_panels = std::min(a.block, a.n_panels - a_first);
-  const Index b_panels = std::min(b.block, b.n_panels - b_first);
+  const Index a_first = a.first_panel(block / b.n_blocks);
+  const Index b_first = b.first_panel(block % b.n_blocks);
+  const Index a_panels = a.first_panel(block / b.n_blocks + 1) - a_first;
+  const Index b_panels = b.first_panel(block % b.n_blocks + 1) - b_first;
 
   float* own_a = thread_floats(own_a_floats + own_b_floats + sums_floats);
   float* own_b = own_a + own_a_floats;
@@ -352,7 +382,9 @@ void Gemm::Plan::run_task(std::size_t task, const void* a_data, const void* b_da
                     .col_stride = c_col_stride,
                     .bias = nullptr,
                     .bias_is_half = spec.bias_dtype == DType::kFp16,
-                    .bias_is_per_row = bias_is_per_row};
+                    .bias_is_per_row = bias_is_per_row,
+                    .scale = spec.scale,
+                    .adds_to = spec.adds_to_c};
   const Index c_bytes = target.is_half ? 2 : 4;
   const Index bias_bytes = target.bias_is_half ? 2 : 4;
   const Index bias_first = spec.bias_offsets.empty() ? 0 : spec.bias_offsets[product];
@@ -382,15 +414,21 @@ void Gemm::Plan::run_task(std::size_t task, const void* a_data, const void* b_da
         const Index row = (a_first + i) * a.width;
         const int rows = static_cast<int>(std::min<Index>(a.width, a.n_lanes - row));
         float* tile = sums + (j * a_panels + i) * a.width * b.width;
-        kernel->multiply(n_k, a_panel, b_panel, tile, rows, cols, step != 0);
-        if (!is_last) continue;
+        if (!is_last) {
+          kernel->multiply(n_k, a_panel, b_panel, tile, rows, cols, step != 0, nullptr);
+          continue;
+        }
         target.data = static_cast<std::byte*>(c) +
                       (spec.c.offsets[product] + row * c_row_stride + col * c_col_stride) * c_bytes;
+        prefetch(target, rows, cols);
         if (spec.bias != GemmBias::kNone) {
           target.bias = static_cast<const std::byte*>(bias) +
                         (bias_first + (bias_is_per_row ? row : col)) * bias_bytes;
         }
-        kernel->store(tile, rows, cols, target);
+        const bool has_rows = c_col_stride == 1;
+        kernel->multiply(n_k, a_panel, b_panel, tile, rows, cols, step != 0,
+                         has_rows ? &target : nullptr);
+        if (!has_rows) kernel->store(tile, rows, cols, target);
       }
     }
   }
@@ -433,6 +471,12 @@ std::size_t Gemm::scratch_bytes() const { return plan_->scratch_bytes; }
 
 void Gemm::run(const void* a, const void* b, const void* bias, void* c, std::byte* scratch) const {
   plan_->run(a, b, bias, c, scratch);
+}
+
+void Gemm::run(const void* a, const void* b, const void* bias, void* c) const {
+  thread_local GrowingFloats memory;
+  const auto n = static_cast<Index>(scratch_bytes() / sizeof(float));
+  run(a, b, bias, c, reinterpret_cast<std::byte*>(memory.get(n)));
 }
 
 double measure_fma_gflops(int threads) {

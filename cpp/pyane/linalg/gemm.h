@@ -31,7 +31,7 @@ enum class GemmBias : std::uint8_t {
   kPerColumn,  ///< bias[n], added to every row.
 };
 
-/// A batch of products c = a @ b (+ bias): a is [m, k], b is [k, n], c is [m, n].
+/// A batch of products c = (c +) scale * a @ b (+ bias): a is [m, k], b is [k, n], c is [m, n].
 struct GemmSpec {
   std::int64_t m = 0;
   std::int64_t n = 0;
@@ -43,12 +43,15 @@ struct GemmSpec {
   DType bias_dtype = DType::kFp16;  ///< kFp16 or kFp32; contiguous.
   /// One per product, in elements; empty: every product takes the same bias.
   std::vector<std::int64_t> bias_offsets = {};
+  float scale = 1.0F;
+  bool adds_to_c = false;
 };
 
 /// A planned batch of matrix products with fp32 accumulation: every element of c is
 /// ((0 + a[i,0] b[0,j]) + a[i,1] b[1,j]) + ... + bias in fp32, in this order whatever the blocking,
-/// rounded once to c's dtype. So results do not depend on the number of threads. Products are fused
-/// into the sums (FMA) where the CPU can.
+/// rounded once to c's dtype; times `scale` before the bias, and the old c after it, if asked for.
+/// So results do not depend on the number of threads. Products are fused into the sums (FMA) where
+/// the CPU can.
 ///
 /// k = 0 gives the bias, or zero. `run` may be called from several threads at once, each with a
 /// scratch of its own.
@@ -75,6 +78,9 @@ class Gemm {
   /// Does not allocate (but for a thread's first product, which sets up its panels). `c` may not
   /// overlap an operand. `bias` is ignored when the spec has none.
   void run(const void* a, const void* b, const void* bias, void* c, std::byte* scratch) const;
+
+  /// The same with scratch that the calling thread keeps for its next product.
+  void run(const void* a, const void* b, const void* bias, void* c) const;
 
  private:
   struct Plan;

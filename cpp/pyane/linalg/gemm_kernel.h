@@ -30,6 +30,8 @@ struct GemmTarget {
   const void* bias;  ///< nullptr: none. Else the entry of the tile's first row or column.
   bool bias_is_half;
   bool bias_is_per_row;
+  float scale = 1.0F;    ///< Of the sums, before the bias.
+  bool adds_to = false;  ///< The old contents are added at last.
 };
 
 struct GemmKernel {
@@ -42,9 +44,10 @@ struct GemmKernel {
   void (*pack_b)(const GemmSource& source, int n_lanes, std::int64_t n_k, float* panel);
 
   /// sums[i * nr + j] (+)= sum over k of a[k * mr + i] * b[k * nr + j], k in order, for i < rows
-  /// and j < cols rounded up to whole vectors. `adds`: to what is there, else to zero.
+  /// and j < cols rounded up to whole vectors. `adds`: to what is there, else to zero. With a
+  /// target of contiguous rows, the result goes there as `store` says, and not to `sums`.
   void (*multiply)(std::int64_t n_k, const float* a, const float* b, float* sums, int rows,
-                   int cols, bool adds);
+                   int cols, bool adds, const GemmTarget* target);
 
   /// Columns of a tile of `rows` rows in multiply_direct, a multiple of nr: more for few rows.
   int (*direct_columns)(int rows);
@@ -57,7 +60,7 @@ struct GemmKernel {
   /// Elements 0, 2, ... of 2 * n fp16 or fp32 numbers to `even`, the others to `odd`, as fp32.
   void (*split_pairs)(const void* source, bool is_half, std::int64_t n, float* even, float* odd);
 
-  /// c = round(sums + bias) for one tile of rows <= mr, cols <= nr.
+  /// c = round(sums * scale + bias (+ c)) for one tile of rows <= mr, cols <= nr.
   void (*store)(const float* sums, int rows, int cols, const GemmTarget& target);
 
   /// Multiply-adds on registers alone, as many independent ones as a tile has: the ceiling that a

@@ -193,11 +193,90 @@ void pack(const GemmSource& s, int n_lanes, std::int64_t n_k, float* panel) {
   }
 }
 
-using MultiplyTile = void (*)(std::int64_t n_k, const float* a, const float* b, float* sums,
-                              bool adds);
+template <typename T>
+void load_bias(const void* bias, int n, int padded, float* values) {
+  for (int i = 0; i < padded; i += kLanes) {
+    store(values + i, load_some(static_cast<const T*>(bias) + i, n - i));
+  }
+}
+
+void load_bias(const GemmTarget& target, int n, int padded, float* values) {
+  if (target.bias_is_half) {
+    load_bias<std::uint16_t>(target.bias, n, padded, values);
+  } else {
+    load_bias<float>(target.bias, n, padded, values);
+  }
+}
+
+// What is done to finished sums of a tile in registers, then to the rows of c.
+template <int kRows, int kVectors, typename T>
+inline void write_rows(Vector (&sum)[kRows][kVectors], const GemmTarget& target, int cols) {
+  T* const out = static_cast<T*>(target.data);
+  const int last = cols - (kVectors - 1) * kLanes;
+  if (target.adds_to) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const T* row = out + i * target.row_stride;
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors - 1; ++j) sum[i][j] += load(row + j * kLanes);
+      sum[i][kVectors - 1] += load_some(row + (kVectors - 1) * kLanes, last);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    T* row = out + i * target.row_stride;
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors - 1; ++j) store(row + j * kLanes, sum[i][j]);
+    if (last == kLanes) {
+      store(row + (kVectors - 1) * kLanes, sum[i][kVectors - 1]);
+    } else {
+      store_part(row + (kVectors - 1) * kLanes, sum[i][kVectors - 1], last);
+    }
+  }
+}
 
 template <int kRows, int kVectors>
-void multiply_tile(std::int64_t n_k, const float* a, const float* b, float* sums, bool adds) {
+inline void finish_tile(Vector (&sum)[kRows][kVectors], const GemmTarget& target, int cols) {
+  if (target.scale != 1.0F) {
+    const Vector scale = splat(target.scale);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) sum[i][j] *= scale;
+    }
+  }
+  if (target.bias != nullptr && target.bias_is_per_row) {
+    float bias[(kMr + kLanes - 1) / kLanes * kLanes];
+    load_bias(target, kRows, (kRows + kLanes - 1) / kLanes * kLanes, bias);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const Vector value = splat(bias[i]);
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) sum[i][j] += value;
+    }
+  } else if (target.bias != nullptr) {
+    float bias[kNr];
+    load_bias(target, cols, kVectors * kLanes, bias);
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) {
+      const Vector value = load(bias + j * kLanes);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) sum[i][j] += value;
+    }
+  }
+  if (target.is_half) {
+    write_rows<kRows, kVectors, std::uint16_t>(sum, target, cols);
+  } else {
+    write_rows<kRows, kVectors, float>(sum, target, cols);
+  }
+}
+
+using MultiplyTile = void (*)(std::int64_t n_k, const float* a, const float* b, float* sums,
+                              int cols, bool adds, const GemmTarget* target);
+
+template <int kRows, int kVectors>
+void multiply_tile(std::int64_t n_k, const float* a, const float* b, float* sums, int cols,
+                   bool adds, const GemmTarget* target) {
   Vector sum[kRows][kVectors];
   if (adds) {
 #pragma GCC unroll 16
@@ -225,6 +304,10 @@ void multiply_tile(std::int64_t n_k, const float* a, const float* b, float* sums
     a += kMr;
     b += kNr;
   }
+  if (target != nullptr) {
+    finish_tile(sum, *target, cols);
+    return;
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
@@ -244,18 +327,11 @@ constexpr Table<sizeof...(kIndex)> make_tiles(Indices<kIndex...>) {
 constexpr Table<kMr * kNrVectors> kTiles = make_tiles(Count<kMr * kNrVectors>::Type());
 
 void multiply(std::int64_t n_k, const float* a, const float* b, float* sums, int rows, int cols,
-              bool adds) {
+              bool adds, const GemmTarget* target) {
   const int vectors = (cols + kLanes - 1) / kLanes;
-  kTiles.entries[(rows - 1) * kNrVectors + vectors - 1](n_k, a, b, sums, adds);
-}
-
 #include "pyane/linalg/gemm_kernel_direct.h"
 
-template <typename T>
-void load_bias(const void* bias, int n, int padded, float* values) {
-  for (int i = 0; i < padded; i += kLanes) {
-    store(values + i, load_some(static_cast<const T*>(bias) + i, n - i));
-  }
+  kTiles.entries[(rows - 1) * kNrVectors + vectors - 1](n_k, a, b, sums, cols, adds, target);
 }
 
 template <typename T>
@@ -265,30 +341,24 @@ void store_tile(const float* sums, int rows, int cols, const GemmTarget& target)
   float bias[kMost] = {};
   const bool has_bias = target.bias != nullptr;
   const bool per_row = has_bias && target.bias_is_per_row;
-  if (has_bias) {
-    const int n = per_row ? rows : cols;
-    const int padded = per_row ? kPaddedRows : kNr;
-    if (target.bias_is_half) {
-      load_bias<std::uint16_t>(target.bias, n, padded, bias);
-    } else {
-      load_bias<float>(target.bias, n, padded, bias);
-    }
-  }
+  if (has_bias) load_bias(target, per_row ? rows : cols, per_row ? kPaddedRows : kNr, bias);
   T* out = static_cast<T*>(target.data);
   const auto value = [&](int i, int j) {
     Vector v = load(sums + i * kNr + j);
+    if (target.scale != 1.0F) v *= splat(target.scale);
     if (has_bias) v += per_row ? splat(bias[i]) : load(bias + j);
     return v;
   };
-
   if (target.col_stride == 1) {
     for (int i = 0; i < rows; ++i) {
       T* row = out + i * target.row_stride;
       for (int j = 0; j < cols; j += kLanes) {
+        Vector v = value(i, j);
+        if (target.adds_to) v += load_some(row + j, cols - j);
         if (j + kLanes <= cols) {
-          store(row + j, value(i, j));
+          store(row + j, v);
         } else {
-          store_part(row + j, value(i, j), cols - j);
+          store_part(row + j, v, cols - j);
         }
       }
     }
@@ -303,15 +373,23 @@ void store_tile(const float* sums, int rows, int cols, const GemmTarget& target)
       transpose(block);
       for (int c = 0; c < kLanes && j + c < cols; ++c) {
         T* column = out + i * target.row_stride + (j + c) * target.col_stride;
-        if (target.row_stride == 1 && here == kLanes) {
-          store(column, block[c]);
-        } else if (target.row_stride == 1) {
-          store_part(column, block[c], here);
-        } else {
-          T elements[kLanes];
-          store(elements, block[c]);
-          for (int r = 0; r < here; ++r) column[r * target.row_stride] = elements[r];
+        if (target.row_stride == 1) {
+          Vector v = block[c];
+          if (target.adds_to) v += load_some(column, here);
+          if (here == kLanes) {
+            store(column, v);
+          } else {
+            store_part(column, v, here);
+          }
+          continue;
         }
+        T elements[kLanes] = {};
+        if (target.adds_to) {
+          for (int r = 0; r < here; ++r) elements[r] = column[r * target.row_stride];
+          block[c] += load(elements);
+        }
+        store(elements, block[c]);
+        for (int r = 0; r < here; ++r) column[r * target.row_stride] = elements[r];
       }
     }
   }

@@ -2,32 +2,33 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <memory>
 #include <string>
+#include <utility>
 
 #include "pyane/base/error.h"
-#include "pyane/base/thread_pool.h"
-#include "pyane/linalg/sgemm.h"
+#include "pyane/linalg/product.h"
 
 namespace pyane {
 namespace {
 
-using linalg::sgemm;
-using linalg::Transpose;
-
-/// Rows of the sum over V that one product adds up.
+/// Terms of a sum over V that are added up before they go to the result: a sum of 32000 in one
+/// piece would round more, and their logits do not stay in the cache.
 constexpr std::size_t kSumChunk = 2048;
 
-/// Vocabulary rows of one task: some 32 tasks for a large vocabulary, and never so few rows that
-/// packing x again for each task costs much.
-std::size_t vocab_block(std::size_t vocab_size) {
-  const std::size_t block = (vocab_size / 32 + 63) / 64 * 64;
-  return std::clamp<std::size_t>(block, 64, 1024);
+std::int64_t to_signed(std::size_t n) { return static_cast<std::int64_t>(n); }
+
+/// Sequence b of [B, rows, cols] fp32.
+linalg::GemmOperand matrix(std::size_t b, std::size_t rows, std::size_t cols) {
+  return {.dtype = DType::kFp32,
+          .row_stride = to_signed(cols),
+          .col_stride = 1,
+          .offsets = {to_signed(b * rows * cols)}};
 }
 
-std::size_t ceil_divide(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
-std::int64_t to_signed(std::size_t n) { return static_cast<std::int64_t>(n); }
+linalg::GemmOperand transposed(linalg::GemmOperand x) {
+  std::swap(x.row_stride, x.col_stride);
+  return x;
+}
 
 /// V, from the lengths of w [V, C].
 std::size_t check(const char* where, const ActivationShape& shape, std::size_t x,
@@ -51,17 +52,14 @@ void classifier_forward(std::span<float> logits, std::span<const float> x, std::
   const std::size_t vocab_size =
       check("classifier_forward", shape, x.size(), "x", logits.size(), "logits", w.size(), "w");
   if (logits.empty()) return;
-  const std::size_t block = vocab_block(vocab_size);
-  parallel_for(shape.batch * ceil_divide(vocab_size, block), [&](std::size_t task) {
-    // b inside: the block of W stays in cache for all sequences.
-    const std::size_t b = task % shape.batch;
-    const std::size_t v = task / shape.batch * block;
-    sgemm(Transpose::kYes, Transpose::kYes, to_signed(shape.positions),
-          to_signed(std::min(block, vocab_size - v)), to_signed(shape.channels), 1.0F,
-          x.data() + b * shape.channels * shape.positions, to_signed(shape.positions),
-          w.data() + v * shape.channels, to_signed(shape.channels), 0.0F,
-          logits.data() + b * shape.positions * vocab_size + v, to_signed(vocab_size));
-  });
+  linalg::GemmSpec spec{
+      .m = to_signed(shape.positions), .n = to_signed(vocab_size), .k = to_signed(shape.channels)};
+  spec.b = transposed(matrix(0, vocab_size, shape.channels));
+  for (std::size_t b = 0; b < shape.batch; ++b) {
+    spec.a = transposed(matrix(b, shape.channels, shape.positions));
+    spec.c = matrix(b, shape.positions, vocab_size);
+    linalg::multiply(spec, x.data(), w.data(), logits.data());
+  }
 }
 
 void classifier_backward(std::span<float> dx, std::span<const float> dlogits,
@@ -69,30 +67,18 @@ void classifier_backward(std::span<float> dx, std::span<const float> dlogits,
   const std::size_t vocab_size = check("classifier_backward", shape, dx.size(), "dx",
                                        dlogits.size(), "dlogits", w.size(), "w");
   if (vocab_size == 0) std::fill(dx.begin(), dx.end(), 0.0F);
-  if (dlogits.empty()) return;
-  const std::size_t n_chunks = ceil_divide(vocab_size, kSumChunk);
-  const std::size_t sequence = shape.channels * shape.positions;
-  // The first chunk of every sequence goes to dx itself, the others beside it.
-  const auto parts = std::make_unique_for_overwrite<float[]>((n_chunks - 1) * dx.size());
-  parallel_for(shape.batch * n_chunks, [&](std::size_t task) {
-    const std::size_t b = task % shape.batch;
-    const std::size_t chunk = task / shape.batch;
-    const std::size_t v = chunk * kSumChunk;
-    float* target = chunk == 0 ? dx.data() : parts.get() + (chunk - 1) * dx.size();
-    sgemm(Transpose::kYes, Transpose::kYes, to_signed(shape.channels), to_signed(shape.positions),
-          to_signed(std::min(kSumChunk, vocab_size - v)), 1.0F, w.data() + v * shape.channels,
-          to_signed(shape.channels), dlogits.data() + b * shape.positions * vocab_size + v,
-          to_signed(vocab_size), 0.0F, target + b * sequence, to_signed(shape.positions));
-  });
-  constexpr std::size_t kAddBlock = 8192;
-  parallel_for(n_chunks == 1 ? 0 : ceil_divide(dx.size(), kAddBlock), [&](std::size_t task) {
-    const std::size_t begin = task * kAddBlock;
-    const std::size_t end = std::min(dx.size(), begin + kAddBlock);
-    for (std::size_t chunk = 1; chunk < n_chunks; ++chunk) {
-      const float* part = parts.get() + (chunk - 1) * dx.size();
-      for (std::size_t i = begin; i < end; ++i) dx[i] += part[i];
+  linalg::GemmSpec spec{.m = to_signed(shape.channels), .n = to_signed(shape.positions)};
+  for (std::size_t v = 0; v < vocab_size; v += kSumChunk) {
+    const std::size_t n = std::min(kSumChunk, vocab_size - v);
+    spec.k = to_signed(n);
+    spec.a = transposed(matrix(0, n, shape.channels));
+    spec.adds_to_c = v != 0;
+    for (std::size_t b = 0; b < shape.batch; ++b) {
+      spec.b = transposed(matrix(b, shape.positions, vocab_size));
+      spec.c = matrix(b, shape.channels, shape.positions);
+      linalg::multiply(spec, w.data() + v * shape.channels, dlogits.data() + v, dx.data());
     }
-  });
+  }
 }
 
 void classifier_weight_gradient(std::span<float> dw, std::span<const float> dlogits,
@@ -100,18 +86,17 @@ void classifier_weight_gradient(std::span<float> dw, std::span<const float> dlog
                                 float scale) {
   const std::size_t vocab_size = check("classifier_weight_gradient", shape, x.size(), "x",
                                        dlogits.size(), "dlogits", dw.size(), "dw");
-  if (dlogits.empty()) return;
-  const std::size_t block = vocab_block(vocab_size);
-  parallel_for(ceil_divide(vocab_size, block), [&](std::size_t task) {
-    const std::size_t v = task * block;
-    for (std::size_t b = 0; b < shape.batch; ++b) {
-      sgemm(Transpose::kYes, Transpose::kYes, to_signed(std::min(block, vocab_size - v)),
-            to_signed(shape.channels), to_signed(shape.positions), scale,
-            dlogits.data() + b * shape.positions * vocab_size + v, to_signed(vocab_size),
-            x.data() + b * shape.channels * shape.positions, to_signed(shape.positions), 1.0F,
-            dw.data() + v * shape.channels, to_signed(shape.channels));
-    }
-  });
+  linalg::GemmSpec spec{.m = to_signed(vocab_size),
+                        .n = to_signed(shape.channels),
+                        .k = to_signed(shape.positions),
+                        .scale = scale,
+                        .adds_to_c = true};
+  spec.c = matrix(0, vocab_size, shape.channels);
+  for (std::size_t b = 0; b < shape.batch; ++b) {
+    spec.a = transposed(matrix(b, shape.positions, vocab_size));
+    spec.b = transposed(matrix(b, shape.channels, shape.positions));
+    linalg::multiply(spec, dlogits.data(), x.data(), dw.data());
+  }
 }
 
 }  // namespace pyane

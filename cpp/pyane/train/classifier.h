@@ -7,8 +7,7 @@
 // The classifier works on one [B, C, S] batch of fp32 activations at a time; its logits are [N, V]
 // with N = B * S (cross_entropy.h). W is [V, C], the embedding table when the two are tied.
 //
-// Each function splits its product by shape over the thread pool, one single-threaded sgemm a part,
-// so that results do not depend on the number of threads. fp32 throughout.
+// fp32 throughout, on all threads; results do not depend on their number (linalg/product.h).
 
 namespace pyane {
 

@@ -10,15 +10,11 @@
 #include <vector>
 
 #include "pyane/base/error.h"
-#include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
-#include "pyane/linalg/sgemm.h"
+#include "pyane/linalg/product.h"
 
 namespace pyane {
 namespace {
-
-/// Rows of dw that one product adds up: enough to hide that each product packs x again.
-constexpr std::size_t kRowBlock = 256;
 
 /// Bytes that one task of a copy moves, in whole rows.
 constexpr std::size_t kCopyBytes = 131072;
@@ -62,20 +58,15 @@ const std::byte* bytes_at(const WeightGradientFactor& factor, std::size_t elemen
   return static_cast<const std::byte*>(factor.data) + element * dtype_size(factor.dtype);
 }
 
-const float* floats_at(const WeightGradientFactor& factor, std::size_t element) {
-  return static_cast<const float*>(factor.data) + element;
-}
-
-/// `n_rows` fp16 rows of `length` elements, `stride` apart, one after the other.
-void convert_rows(const half_bits* source, std::size_t stride, std::size_t n_rows,
-                  std::size_t length, float* target) {
-  if (stride == length) {
-    half_to_float(source, target, n_rows * length);
-    return;
-  }
-  for (std::size_t i = 0; i < n_rows; ++i) {
-    half_to_float(source + i * stride, target + i * length, length);
-  }
+/// The factor of one sequence as a matrix [channels, positions], or turned over.
+linalg::GemmOperand operand(const WeightGradientFactor& factor, std::size_t sequence,
+                            bool turned_over) {
+  linalg::GemmOperand matrix{.dtype = factor.dtype,
+                             .row_stride = to_signed(factor.row_stride),
+                             .col_stride = 1,
+                             .offsets = {to_signed(sequence * factor.batch_stride)}};
+  if (factor.positions_first != turned_over) std::swap(matrix.row_stride, matrix.col_stride);
+  return matrix;
 }
 
 void copy_rows(const WeightGradientFactor& source, std::size_t batch, const Rows& rows,
@@ -116,7 +107,6 @@ class WeightGradientQueue::BufferPool {
     }
 
     std::byte* data() const { return data_.get(); }
-    float* floats() const { return reinterpret_cast<float*>(data_.get()); }
 
    private:
     BufferPool* pool_;
@@ -174,33 +164,22 @@ class WeightGradientQueue::Job {
         dy_copy_(copy(job_.dy, job_.rows)),
         x_copy_(copy(job_.x, job_.columns)) {}
 
-  std::size_t n_parts() const { return (job_.rows + kRowBlock - 1) / kRowBlock; }
   std::size_t held_bytes() const { return held_bytes_; }
 
-  /// Rows [part * kRowBlock, ...) of dw.
-  void run(std::size_t part) {
-    using linalg::Transpose;
-    const Matrix x = x_as_float();
-    const std::size_t first = part * kRowBlock;
-    const std::size_t n = std::min(kRowBlock, job_.rows - first);
-    std::optional<BufferPool::Buffer> scratch;
+  void run() const {
+    linalg::GemmSpec spec{
+        .m = to_signed(job_.rows), .n = to_signed(job_.columns), .k = to_signed(job_.positions)};
+    spec.c = {.dtype = DType::kFp32, .row_stride = spec.n, .col_stride = 1};
+    spec.scale = job_.scale;
+    spec.adds_to_c = true;
     for (std::size_t b = 0; b < job_.batch; ++b) {
-      const Matrix dy = dy_as_float(b, first, n, scratch);
-      linalg::sgemm(job_.dy.positions_first ? Transpose::kYes : Transpose::kNo,
-                    job_.x.positions_first ? Transpose::kNo : Transpose::kYes, to_signed(n),
-                    to_signed(job_.columns), to_signed(job_.positions), job_.scale, dy.data,
-                    to_signed(dy.row_stride), x.data + b * x.batch_stride, to_signed(x.row_stride),
-                    1.0F, job_.dw.data() + first * job_.columns, to_signed(job_.columns));
+      spec.a = operand(job_.dy, b, false);
+      spec.b = operand(job_.x, b, true);
+      linalg::multiply(spec, job_.dy.data, job_.x.data, job_.dw.data());
     }
   }
 
  private:
-  struct Matrix {
-    const float* data;
-    std::size_t batch_stride;
-    std::size_t row_stride;
-  };
-
   /// Makes `factor` point to a copy, unless it is held.
   std::optional<BufferPool::Buffer> copy(WeightGradientFactor& factor, std::size_t channels) {
     if (factor.hold) return std::nullopt;
@@ -215,45 +194,11 @@ class WeightGradientQueue::Job {
     return buffer;
   }
 
-  /// All parts need all of x: the first converts it, others that come meanwhile wait.
-  Matrix x_as_float() {
-    if (job_.x.dtype == DType::kFp32) {
-      return {floats_at(job_.x, 0), job_.x.batch_stride, job_.x.row_stride};
-    }
-    const Rows rows = rows_of(job_.x, job_.columns, job_.positions);
-    std::call_once(x_once_, [&] {
-      BufferPool::Buffer buffer = pool_.take(job_.batch * rows.n * rows.length * sizeof(float));
-      for (std::size_t b = 0; b < job_.batch; ++b) {
-        convert_rows(static_cast<const half_bits*>(job_.x.data) + b * job_.x.batch_stride,
-                     job_.x.row_stride, rows.n, rows.length,
-                     buffer.floats() + b * rows.n * rows.length);
-      }
-      x_float_.emplace(std::move(buffer));
-    });
-    return {x_float_->floats(), rows.n * rows.length, rows.length};
-  }
-
-  /// Channels [first, first + n) of one sequence, in place or converted into `scratch`.
-  Matrix dy_as_float(std::size_t b, std::size_t first, std::size_t n,
-                     std::optional<BufferPool::Buffer>& scratch) const {
-    const WeightGradientFactor& dy = job_.dy;
-    const std::size_t from =
-        b * dy.batch_stride + (dy.positions_first ? first : first * dy.row_stride);
-    if (dy.dtype == DType::kFp32) return {floats_at(dy, from), 0, dy.row_stride};
-    const Rows rows = rows_of(dy, n, job_.positions);
-    if (!scratch) scratch.emplace(pool_.take(n * job_.positions * sizeof(float)));
-    convert_rows(static_cast<const half_bits*>(dy.data) + from, dy.row_stride, rows.n, rows.length,
-                 scratch->floats());
-    return {scratch->floats(), 0, rows.length};
-  }
-
   WeightGradient job_;
   BufferPool& pool_;
   std::size_t held_bytes_ = 0;
   std::optional<BufferPool::Buffer> dy_copy_;
   std::optional<BufferPool::Buffer> x_copy_;
-  std::once_flag x_once_;
-  std::optional<BufferPool::Buffer> x_float_;
 };
 
 WeightGradientQueue::WeightGradientQueue(int n_workers, Limits limits)
@@ -272,11 +217,13 @@ std::uint64_t WeightGradientQueue::submit(const WeightGradient& job) {
   const std::size_t n_positions = multiply(job.batch, job.positions);
   static_cast<void>(multiply(n_positions, std::max(job.rows, job.columns)));
   if (dw_size == 0 || n_positions == 0) return tasks_.submit({.n_parts = 0});
-  const auto shared = std::make_shared<Job>(job, *buffers_);
+  WeightGradient taken = job;
+  // Without workers the job is over before the caller can touch anything.
+  if (n_workers() == 0) taken.dy.hold = taken.x.hold = true;
+  const auto shared = std::make_shared<Job>(taken, *buffers_);
   return tasks_.submit({.target = job.dw.data(),
                         .target_bytes = job.dw.size_bytes(),
-                        .n_parts = shared->n_parts(),
-                        .run = [shared](std::size_t part) { shared->run(part); },
+                        .run = [shared](std::size_t) { shared->run(); },
                         .held_bytes = shared->held_bytes()});
 }
 

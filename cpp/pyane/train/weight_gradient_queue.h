@@ -35,17 +35,18 @@ struct WeightGradient {
   float scale = 1.0F;
 };
 
-/// Weight gradients by sgemm on worker threads, while the device evaluates the next kernel.
+/// Weight gradients (linalg/product.h) on worker threads, while the device evaluates the next
+/// kernel; or without workers at once, on the thread pool, which is what a device that computes on
+/// the CPU leaves room for.
 ///
 /// Factors without `hold` are copied bit by bit during submit(), because a surface is overwritten
 /// by the next evaluation; the workers convert fp16. (Converting already during submit() was
 /// measured to cost the submitting thread two to three times the copy, and holds twice the memory.)
 /// Copies go to buffers that are used again; submit() works off jobs while more than
-/// Limits::held_bytes would be in use besides its own.
+/// Limits::held_bytes would be in use besides its own. Without workers nothing is copied.
 ///
-/// Jobs on overlapping dw are added in the order of submission, each in blocks of rows by shape, so
-/// that the sums are the same bits whatever the timing and the number of workers (as far as sgemm
-/// is: on Accelerate this is Apple's word). Errors, processes, exit: see OrderedTaskQueue.
+/// Jobs on overlapping dw are added in the order of submission, so that the sums are the same bits
+/// whatever the timing and the number of workers. Errors, processes, exit: see OrderedTaskQueue.
 class WeightGradientQueue {
  public:
   using Limits = OrderedTaskQueue::Limits;

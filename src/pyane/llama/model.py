@@ -257,7 +257,8 @@ class Model:
         training, timings = self._ready(), self._timings
         timings.reset()
         if self._queue is None:
-            self._queue = WeightGradientQueue()
+            # An emulator computes on the same cores: nothing is idle meanwhile.
+            self._queue = WeightGradientQueue(0 if self.device.name == "emulator" else 1)
         queue, result = self._queue, training.forward.result
         try:
             training.forward.run(self.parameters["token_embedding_table"], ids, timings)
