@@ -329,10 +329,10 @@ constexpr Table<kMr * kNrVectors> kTiles = make_tiles(Count<kMr * kNrVectors>::T
 void multiply(std::int64_t n_k, const float* a, const float* b, float* sums, int rows, int cols,
               bool adds, const GemmTarget* target) {
   const int vectors = (cols + kLanes - 1) / kLanes;
-#include "pyane/linalg/gemm_kernel_direct.h"
-
   kTiles.entries[(rows - 1) * kNrVectors + vectors - 1](n_k, a, b, sums, cols, adds, target);
 }
+
+#include "pyane/linalg/gemm_kernel_direct.h"
 
 template <typename T>
 void store_tile(const float* sums, int rows, int cols, const GemmTarget& target) {
