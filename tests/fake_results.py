@@ -111,7 +111,14 @@ def dispatch(us: float = 95.0, *, case: str = "smallest", finding: str = "floor"
     return Benchmark(
         "dispatch",
         (
-            Case(case, {}, metrics={"time": metric("us", us, us * 1.5, us * 2, better="lower")}),
+            Case(
+                case,
+                {},
+                metrics={
+                    "time": metric("us", us, us * 1.5, us * 2, better="lower"),
+                    "rate": metric("GFLOP/s", 1.0, 2.5, 9.0),
+                },
+            ),
             refused("too small", "width must be at least 32, got 1"),
         ),
         (Finding(finding, us, "us", "median of the smallest kernel"),),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fake_results import dispatch, peak, refused, result, sustained, training
+from fake_results import dispatch, metric, peak, refused, result, sustained, training
 from markdown_tables import fences, headings, tables
-from pyane.bench import Result
+from pyane.bench import Benchmark, Case, Result
 from pyane.report import build
 from pyane.report.markdown import render_markdown
 
@@ -36,7 +36,7 @@ def test_no_results() -> None:
 def test_a_result_without_figures() -> None:
     text = report(result("m4max"))
     assert headings(text)[1:] == ["Results", *ALWAYS]
-    assert "from 1 result of" in text
+    assert "from 1 result." in text
 
 
 def test_one_result() -> None:
@@ -162,7 +162,7 @@ def test_engine_and_emulator_never_meet() -> None:
         for chart in fences(section, "text"):
             assert "ANE" not in chart
     lead = text.partition("\n## Results\n")[0]
-    assert "4 results of pyane bench, 3 of them not of an engine" in lead
+    assert "4 results, 1 of them of engines" in lead
     assert "emulator (CPU; not an ANE)" in text
 
 
@@ -170,8 +170,8 @@ def test_other_benchmarks_are_shown_as_they_are() -> None:
     text = report(result("m4max", others=[dispatch(95.0)]))
     table = tables(part(text, "Benchmark dispatch"))[0]
     assert table == [
-        ["Case", "Figure", "Median", "Min", "p95", "Runs"],
-        ["smallest", "time, us", "142.5", "95", "185.2", "3"],
+        ["Case", "time, us", "min", "p95", "runs", "rate, GFLOP/s"],
+        ["smallest", "142.5", "95", "185.2", "3", "2.5"],
         ["too small", "refused", "-", "-", "-", "-"],
     ]
     assert "`too small` refused: width must be at least 32, got 1" in text
@@ -181,3 +181,21 @@ def test_other_benchmarks_are_shown_as_they_are() -> None:
 def test_unknown_chip() -> None:
     text = report(result(None, training=[training(66)]))
     assert tables(part(text, "Training performance (static pipeline)"))[0][1][0] == "unknown chip"
+
+
+def test_a_benchmark_without_any_figure() -> None:
+    text = report(result("m4max", others=[Benchmark("qos", (refused("a", "why"),))]))
+    assert tables(part(text, "Benchmark qos"))[0][1] == ["a", "refused", "-", "-", "-"]
+
+
+def test_figures_that_not_all_cases_have() -> None:
+    cases = (
+        Case("a", {}, metrics={"time": metric("ms", 1.0)}),
+        Case("b", {}, metrics={"time": metric("s", 2.0), "rate": metric("x", 3.0)}),
+    )
+    text = report(result("m4max", others=[Benchmark("odd", cases)]))
+    assert tables(part(text, "Benchmark odd"))[0] == [
+        ["Case", "time, ms", "min", "p95", "runs", "time, s", "rate, x"],
+        ["a", "1", "1", "1", "1", "-", "-"],
+        ["b", "-", "-", "-", "-", "2", "3"],
+    ]

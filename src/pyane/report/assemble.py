@@ -182,9 +182,10 @@ def _lead(
         )
     if results:
         n = len(results)
-        others = n - len(engine)
-        text = f"Made by pyane from {n} result{'s' * (n != 1)} of pyane bench"
-        lines.append(f"{text}, {others} of them not of an engine." if others else f"{text}.")
+        of_engines = {0: ", none of an engine", n: ""}.get(
+            len(engine), f", {len(engine)} of them of engines"
+        )
+        lines.append(f"Made by pyane from {n} result{'s' * (n != 1)}{of_engines}.")
     elif not community:
         lines.append("No results were given: what follows needs none.")
     return tuple(lines)
@@ -371,7 +372,7 @@ def _off_engine(kind: str, results: Sequence[Result]) -> list[Section]:
         bars.spatial_chart(label, found, i, device=name)
         for i, (label, found) in enumerate(figures.rates.items(), 1)
     ]
-    blocks += [chart for chart in shown if chart is not None]
+    blocks += [chart for chart in shown if chart is not None and len(chart.bars) > 1]
     if figures.sustained:
         blocks.append(tables.sustained_table(figures.sustained, title="Sustained", engine=False))
     for what_of, found in figures.findings():

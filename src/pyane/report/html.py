@@ -14,6 +14,7 @@ from .document import BarChart, Block, Bullets, Code, Document, Line, Table, par
 from .text_bars import text_bars
 
 _SHORT = 16  # characters up to which a row's head does not wrap
+_LONG = 24  # rows from which a table is folded
 _WIDE = 32  # characters from which a cell may wrap
 
 
@@ -57,6 +58,7 @@ def _context(block: Block, markup: Any) -> dict[str, Any]:
     if isinstance(block, Table):
         return {
             "title": block.title,
+            "folded": len(block.rows) > _LONG,
             "head": list(zip(block.header, block.align, strict=True)),
             "body": [
                 [

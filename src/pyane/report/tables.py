@@ -245,28 +245,35 @@ def _software(result: Result) -> str:
 
 
 def cases_table(benchmark: Benchmark) -> Table:
-    """All cases of a benchmark as they are: median, smallest and 95th percentile of each figure."""
+    """All cases of a benchmark as they are.
+
+    A row for each: median, smallest and 95th percentile of its first figure, how often that was
+    taken, and the medians of its other figures.
+    """
+    names = dict.fromkeys(
+        (name, metric.unit) for case in benchmark.cases for name, metric in case.metrics.items()
+    )
+    first, *others = names or [("-", "-")]
     rows: list[tuple[Line, ...]] = []
     notes: list[Line] = []
     for case in benchmark.cases:
-        for name, metric in case.metrics.items():
-            rows.append(
-                (
-                    case.name,
-                    f"{name}, {metric.unit}",
-                    *(_significant(x) for x in (metric.median, metric.min, metric.p95)),
-                    str(metric.runs),
-                )
-            )
+        medians = {(name, m.unit): _significant(m.median) for name, m in case.metrics.items()}
+        metric = case.metrics.get(first[0])
+        if metric is not None and metric.unit == first[1]:
+            spread = [_significant(metric.min), _significant(metric.p95), str(metric.runs)]
+        else:
+            spread = [_NONE] * 3
+        shown = medians.get(first, _NONE if case.status == "ok" else case.status)
+        rows.append((case.name, shown, *spread, *(medians.get(n, _NONE) for n in others)))
         if case.status != "ok":
-            rows.append((case.name, case.status, _NONE, _NONE, _NONE, _NONE))
             notes.append((Code(case.name), f" {case.status}: {shortened(case.reason or '')}"))
     for finding in benchmark.findings:
         value = _NONE if finding.value is None else _scalar(finding.value)
         unit = f" {finding.unit}" if finding.unit else ""
         notes.append(f"{finding.name}: {value}{unit} ({finding.rule})")
-    header = ("Case", "Figure", "Median", "Min", "p95", "Runs")
-    return Table(header, tuple(rows), "llrrrr", tuple(notes))
+    heads = [f"{name}, {unit}" for name, unit in (first, *others)]
+    header = ("Case", heads[0], "min", "p95", "runs", *heads[1:])
+    return Table(header, tuple(rows), "l" + "r" * (len(header) - 1), tuple(notes))
 
 
 def _scalar(value: object) -> str:

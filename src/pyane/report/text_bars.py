@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .document import BarChart
 
 _WIDTH = 44
-_LONGEST_LABEL = 40
+_LONGEST_LABEL = 48
 
 
 def text_bars(chart: BarChart, width: int = _WIDTH) -> str:
