@@ -117,6 +117,14 @@ def test_ranges_hold_most_of_what_was_held_out() -> None:
     assert inside >= 0.7 * len(held)
 
 
+def test_whole_network() -> None:
+    """ResNet-18: 11.69 million parameters and 1.8 G multiply-adds, as torchvision's tables say."""
+    (point,) = points.networks()
+    weights = sum(w.dense_bytes for w in point.work.weights) / 2
+    assert weights == pytest.approx(11.69e6, rel=0.005)  # batch normalisations are folded
+    assert point.work.matrix_flops == pytest.approx(2 * 1.814e9, rel=0.005)
+
+
 def test_what_is_left_out_says_why() -> None:
     left_out = points.excluded()
     assert len(left_out) >= 5

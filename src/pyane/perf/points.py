@@ -91,22 +91,30 @@ def load() -> tuple[Point, ...]:
     seen: dict[str, int] = {}
     for row in _file()["points"]:
         place = seen[row["series"]] = seen.get(row["series"], 0) + 1
-        made.append(
-            Point(
-                id=row["id"],
-                series=row["series"],
-                chip=row["chip"],
-                program=row["program"],
-                mode=row["mode"],
-                figure=row["figure"],
-                unit=row["unit"],
-                source=row["source"],
-                held_out=place % 2 == 0,
-                n_programs=row.get("programs", 1),
-                note=row.get("note", ""),
-            )
-        )
+        made.append(_point(row, held_out=place % 2 == 0))
     return tuple(made)
+
+
+@functools.cache
+def networks() -> tuple[Point, ...]:
+    """Whole networks: none is fitted to, and too few to judge by."""
+    return tuple(_point(row, held_out=True) for row in _file()["networks"])
+
+
+def _point(row: dict[str, Any], *, held_out: bool) -> Point:
+    return Point(
+        id=row["id"],
+        series=row["series"],
+        chip=row["chip"],
+        program=row["program"],
+        mode=row["mode"],
+        figure=row["figure"],
+        unit=row["unit"],
+        source=row["source"],
+        held_out=held_out,
+        n_programs=row.get("programs", 1),
+        note=row.get("note", ""),
+    )
 
 
 def excluded() -> tuple[tuple[str, str], ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ..errors import ConfigError
+from .networks import resnet18
 
 _HEADER: Final = (
     'program(1.3)\n[buildInfo = dict<string, string>({{"coremlc-version", "3505.4.1"}})]\n{\n'
@@ -290,4 +291,5 @@ KINDS: Final[Mapping[str, Callable[..., str]]] = {
     "attention": attention,
     "mul_reduce": mul_reduce,
     "tiny": tiny,
+    "resnet18": resnet18,
 }

@@ -190,6 +190,7 @@ class _Reader:
         self.types: dict[str, _mil.Type] = {p.name: p.type for p in self.function.parameters}
         self.weights: dict[str, Weight] = {}
         self.constants: set[str] = set()
+        self.literals: dict[str, object] = {}
         self.alias: dict[str, str] = {}
         self.made_by: dict[str, str] = {}
 
@@ -310,6 +311,8 @@ class _Reader:
     def _constant(self, operation: _mil.Operation) -> None:
         out = operation.outputs[0]
         self.constants.add(out.name)
+        value = operation.attributes.get("val") or operation.arguments.get("val")
+        self.literals[out.name] = value
         type_ = out.type
         if type_.kind != "tensor" or type_.dtype in ("string", None):
             return
@@ -318,7 +321,6 @@ class _Reader:
             return
         dense = 2 * count
         if operation.type == "const":
-            value = operation.attributes.get("val") or operation.arguments.get("val")
             self.weights[out.name] = Weight(_key(value, out.name), "dense", dense, dense)
             return
         stored = 0
@@ -355,10 +357,18 @@ class _Reader:
         if operation.type == "l2_norm":
             axes = [-1]
         else:
-            axes = _integers(operation.arguments.get("axes", operation.arguments.get("axis")), self)
+            axes = self._integers(operation.arguments.get("axes", operation.arguments.get("axis")))
         if not shape or not ({len(shape) - 1, -1} & set(axes)):
             return 0, 0
         return int(shape[-1] or 0), _half_bytes(type_)
+
+    def _integers(self, argument: object) -> list[int]:
+        """Those of a literal, or of the constant of that name."""
+        literal = self.literals.get(argument) if isinstance(argument, str) else argument
+        if not isinstance(literal, _mil.Literal):
+            return []
+        value = literal.value
+        return [int(v) for v in (value if hasattr(value, "__len__") else [value])]
 
     def _is_int8(self, operation: _mil.Operation) -> bool:
         if _family(operation.type) not in ("conv", "linear"):
@@ -375,9 +385,9 @@ class _Reader:
             return False
         if self.weights[weight].form == "sparse":
             return False
-        strides = _integers(operation.arguments.get("strides"), self)
-        dilations = _integers(operation.arguments.get("dilations"), self)
-        groups = _integers(operation.arguments.get("groups"), self)
+        strides = self._integers(operation.arguments.get("strides"))
+        dilations = self._integers(operation.arguments.get("dilations"))
+        groups = self._integers(operation.arguments.get("groups"))
         return set(strides) <= {1} and set(dilations) <= {1} and set(groups) <= {1}
 
 
@@ -405,26 +415,6 @@ def _names(operation: _mil.Operation) -> list[str]:
             if isinstance(part, str):
                 names.append(part)
     return names
-
-
-def _integers(argument: object, reader: _Reader) -> list[int]:
-    """The integers of a literal, or of a constant of that name."""
-    if isinstance(argument, str):
-        found = next(
-            (o for o in reader.function.operations if o.type == "const" and o.name == argument),
-            None,
-        )
-        if found is None:
-            found = next(
-                o
-                for o in reader.function.operations
-                if any(value.name == argument for value in o.outputs)
-            )
-        argument = found.attributes.get("val") or found.arguments.get("val")
-    if not isinstance(argument, _mil.Literal):
-        return []
-    value = argument.value
-    return [int(v) for v in (value if hasattr(value, "__len__") else [value])]
 
 
 def _key(value: object, name: str) -> str:
