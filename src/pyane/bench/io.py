@@ -1,14 +1,12 @@
-"""Copies between arrays and surfaces: fp16 as it is, and fp32 that is rounded or widened."""
+"""`Surface.write` and `Surface.read`: fp16 as it is, and fp32 that is rounded or widened."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from .._core.base import float_to_half, half_to_float
 from ..surface import Surface
 from .measure import Bench, Benchmark, Metrics, Plan, WrongResult, gbps, times
 
@@ -29,23 +27,15 @@ def _plans(bench: Bench) -> Iterable[Plan]:
 def _measure(bench: Bench, name: str, direction: str, dtype: str, n: int) -> Metrics:
     surface = Surface(2 * n)
     view = surface.array(n, np.float16)
-    array: Any = (
-        bench.rng(name).uniform(-1, 1, n).astype(np.float16 if dtype == "fp16" else np.float32)
-    )
+    array = bench.rng(name).uniform(-1, 1, n).astype(np.float16 if dtype == "fp16" else np.float32)
 
     def write() -> None:
         with surface.lock():
-            if dtype == "fp16":
-                view[...] = array
-            else:
-                float_to_half(array, view)
+            surface.write(array)
 
     def read() -> None:
         with surface.lock(read_only=True):
-            if dtype == "fp16":
-                array[...] = view
-            else:
-                half_to_float(view, array)
+            surface.read(n, out=array)
 
     rounded = array.astype(np.float16)
     if direction == "write":
