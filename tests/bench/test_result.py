@@ -95,6 +95,10 @@ def test_the_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
 
 
+def test_most_samples_as_the_schema_says() -> None:
+    assert schema()["$defs"]["metric"]["properties"]["samples"]["maxItems"] == results.MAX_SAMPLES
+
+
 def test_statistics_are_those_of_the_samples() -> None:
     figure = Metric("ms", "lower", (3.0, 1.0, 2.0, 10.0))
     assert (figure.median, figure.min, figure.runs) == (2.5, 1.0, 4)
@@ -150,11 +154,15 @@ WRONG: list[tuple[str, Any, str]] = [
     ("benchmarks.0.cases.0.metrics.time.min", 0.5, r"min must be 1.* got 0.5"),
     ("benchmarks.0.cases.0.metrics.time.runs", 5, r"runs must be 4.* got 5"),
     ("benchmarks.0.cases.0.metrics.time.samples", [float("nan")], r"samples must be finite"),
+    ("benchmarks.0.cases.0.metrics.time.samples", [3.0, "x", True], r"samples\[1\]: 'x' is not"),
+    ("benchmarks.0.cases.0.metrics.time.samples", [3.0, True], r"samples\[1\]: True is not"),
+    ("benchmarks.0.cases.0.metrics.time.samples", 3.0, r"samples: 3.0 is not of type 'array'"),
+    ("benchmarks.0.cases.0.metrics.time.samples", [1] * 100_001, r"samples: .* is too long"),
     ("benchmarks.0.cases.1.name", "128x512_sp64", r"names must differ, got '128x512_sp64' twice"),
 ]
 
 
-@pytest.mark.parametrize(("path", "value", "message"), WRONG, ids=[w[0] for w in WRONG])
+@pytest.mark.parametrize(("path", "value", "message"), WRONG)
 def test_faults_name_file_place_and_value(path: str, value: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         validate(changed(path, value), "r.json")

@@ -12,7 +12,7 @@ import pytest
 
 from pyane.bench import channels, dispatch, io, registry
 from pyane.bench.measure import Bench, Benchmark, Metrics, Plan, WrongResult
-from pyane.bench.result import load
+from pyane.bench.result import load, schema
 from pyane.cli import main
 
 FAST = ["--device", "emulator", "--quick", "--seconds", "0.001"]
@@ -28,6 +28,11 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(registry.BENCHMARKS)
+
+
+def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == schema()
 
 
 def test_a_file_and_what_is_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Benchmarks that anyone can run (`pyane bench`), and results to hand in and to compare.
 
-docs/benchmarks.md says what each measures; `result` holds what a file of results holds.
+`result` is what a file holds, `runner.Runner` measures, `compare.compare` compares, `upstream` reads
+outputs of maderix/ANE. docs/benchmarks.md says what each benchmark measures.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .result import (
     schema,
     validate,
 )
+from .settings import Settings
 
 __all__ = [
     "Benchmark",
@@ -27,6 +29,7 @@ __all__ = [
     "HostFacts",
     "Metric",
     "Result",
+    "Settings",
     "Software",
     "load",
     "schema",

@@ -104,7 +104,9 @@ class Bench:
             warnings.simplefilter("ignore", BlobWarning)
             return self.device.compile(program, weights, source_name="benchmark")
 
-    def sample(self, action: Callable[[], object], *, part: float = 1.0) -> list[float]:
+    def sample(
+        self, action: Callable[[], object], *, part: float = 1.0, times_as_many: int = 1
+    ) -> list[float]:
         """Seconds that each of many calls takes.
 
         One to three calls that do not count come first. Python's garbage collector waits.
@@ -112,6 +114,7 @@ class Bench:
         Args:
             action: What to time.
             part: Of the settings' seconds, to be spent on it.
+            times_as_many: Samples at most, as a multiple of the settings'.
         """
         wanted = self.settings
         seconds = part * wanted.seconds_per_case
@@ -123,7 +126,7 @@ class Bench:
                 action()
             times: list[float] = []
             begin = time.perf_counter()
-            while len(times) < wanted.max_runs:
+            while len(times) < times_as_many * wanted.max_runs:
                 start = time.perf_counter()
                 is_enough = len(times) >= wanted.min_runs and start - begin > seconds
                 if is_enough or (times and start - begin > wanted.seconds_at_most):

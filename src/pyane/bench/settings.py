@@ -39,7 +39,7 @@ class Settings:
     quick: bool = False
     seconds: float | None = None
     min_runs: int = 5
-    max_runs: int = 2000
+    max_runs: int = 500
     limit: float | None = None
     seed: int = 1
     weight_records: str = "official"

@@ -32,6 +32,9 @@ def bench(
         typer.Argument(metavar="NAME...", help="Benchmarks, or all. See --list."),
     ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="List the benchmarks.")] = False,
+    show_schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of results.")
+    ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Smaller sizes: all in minutes, also on the emulator.")
     ] = False,
@@ -82,6 +85,13 @@ def bench(
         width = max(map(len, BENCHMARKS))
         for name, benchmark in BENCHMARKS.items():
             typer.echo(f"{name:<{width}}  {benchmark.what}")
+        return
+    if show_schema:
+        import json
+
+        from ..bench.result import schema
+
+        typer.echo(json.dumps(schema(), indent=2))
         return
     selected = select(names or [])
     settings = Settings(quick=quick, seconds=seconds, weight_records=weight_records)
