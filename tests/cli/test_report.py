@@ -37,7 +37,7 @@ def test_markdown_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 def test_community_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = says(capsys, "--community")
     assert err == ""
-    assert len(tables(out)) == 6
+    assert len(tables(out)) == 7
 
 
 def test_community_with_results(capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,7 +59,7 @@ def test_one_result() -> None:
         "Key findings",
         *ALWAYS,
     ]
-    _runs, _model, speed, top, every, long = tables(text)[:6]
+    _runs, _model, speed, _predicted, top, every, long = tables(text)[:7]
     # 1.5 TFLOPS of the 19.4 in the profile.
     assert speed[1] == ["M4 Max", "66.0", "10.0", "3.50s", "1.50", "7.7", "@anna"]
     assert top == [

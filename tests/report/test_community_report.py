@@ -10,7 +10,8 @@ import pytest
 
 from fake_results import peak, result, training
 from markdown_tables import fences, headings, tables
-from pyane.report import build
+from pyane.perf import predict_training
+from pyane.report import build, load
 from pyane.report.markdown import render_markdown
 
 MODEL = """
@@ -95,6 +96,11 @@ def report() -> str:
     return render_markdown(build(community=True))
 
 
+def reported() -> list[list[list[str]]]:
+    """All tables but that of predictions, which the report does not have."""
+    return [table for table in tables(report()) if "Predicted" not in table[0]]
+
+
 def transcribed(table: str) -> list[list[str]]:
     rows = [
         [cell.strip() for cell in line.split("  ") if cell.strip()]
@@ -105,11 +111,26 @@ def transcribed(table: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("i", range(len(TABLES)))
 def test_every_figure_of_every_table(i: int) -> None:
-    assert tables(report())[i] == transcribed(TABLES[i])
+    assert reported()[i] == transcribed(TABLES[i])
 
 
 def test_no_other_table() -> None:
-    assert len(tables(report())) == len(TABLES)
+    assert len(reported()) == len(TABLES)
+
+
+def test_predictions_stand_beside_the_training_rows() -> None:
+    (table,) = (table for table in tables(report()) if "Predicted" in table[0])
+    assert [row[:2] for row in table[1:]] == [
+        [row[0].rstrip("*"), row[1]] for row in transcribed(TRAINING)[1:]
+    ]
+    for row, training_row in zip(table[1:], load().training, strict=True):
+        found = predict_training("stories110m", training_row.chip)
+        ms, middle = found.seconds * 1e3, training_row.ms_per_step.middle
+        assert abs(float(row[2]) - ms) < 0.51
+        low, high = map(float, row[3].split("-"))
+        assert low <= ms <= high
+        assert float(row[4].removesuffix(" %")) == round(100 * (ms / middle - 1))
+        assert abs(float(row[6]) - found.extra["engine_seconds"] * 1e3) < 0.051
 
 
 def test_the_order_is_the_reports() -> None:
@@ -172,7 +193,7 @@ def test_results_join_the_rows() -> None:
         result(None, kind="emulator", training=[training(900)]),
     ]
     text = render_markdown(build(results, community=True))
-    _runs, _model, rows, _peak = tables(text)[:4]
+    _runs, _model, rows, _peak = [t for t in tables(text) if "Predicted" not in t[0]][:4]
     found = {row[0]: row[1:] for row in rows}
     # 1.58 of 15.8 TFLOPS, as everywhere in this column.
     assert found["M4 Max"] == [

@@ -24,6 +24,7 @@ from .document import (
 )
 from .findings import Measurements, findings, reference_peaks
 from .merge import merge_peak, merge_sustained, merge_training
+from .predicted import predicted_table
 from .rows import TrainingRow
 
 if TYPE_CHECKING:
@@ -243,10 +244,13 @@ def _codes(names: Sequence[str]) -> list[str]:
 
 
 def _training(figures: _Figures) -> list[Section]:
-    return [
-        Section(f"Training performance ({_words(what)})", (tables.training_table(rows),))
-        for what, rows in figures.training.items()
-    ]
+    sections = []
+    for what, rows in figures.training.items():
+        blocks: list[Block] = [tables.training_table(rows)]
+        beside = predicted_table(rows, what)
+        blocks += [beside] if beside else []
+        sections.append(Section(f"Training performance ({_words(what)})", tuple(blocks)))
+    return sections
 
 
 def _peak(report: Community, figures: _Figures, *, community: bool) -> list[Section]:
