@@ -9,6 +9,7 @@ import pytest
 
 from pyane import chips
 from pyane.cli import main
+from pyane.llama import PRESETS
 from pyane.perf import predict_program, predict_training, programs
 
 
@@ -68,7 +69,7 @@ def test_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert "4.83 GFLOP at 12 TFLOP/s, 3x3 convolutions 1.6 times as fast" in out
     assert "4.72 MB at" in out
     assert " * weights" in out
-    assert "4-bit palettes, sparse stay compressed" in out
+    assert "Compressed weights would take less here: 4-bit palettes" in out
     assert "hidden by the rest" in out
 
 
@@ -79,6 +80,20 @@ def test_training(capsys: pytest.CaptureFixture[str]) -> None:
     explained = says(capsys, "--training", "stories110m", "--chip", "m3", "--explain")
     assert "72 evaluations" in explained
     assert "Note: hardly a program was timed on an M3" in explained
+
+
+def test_sizes_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {**vars(PRESETS["stories15m"])}
+    Path("tiny.json").write_text(json.dumps(sizes))
+    table = says(capsys, "--training", "tiny.json", "--chip", "m2")
+    assert table == says(capsys, "--training", "stories15m", "--chip", "m2")
+    assert "none.json" in says(capsys, "--training", "none.json", code=1)
+
+
+def test_chips_with_commas_or_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    once = says(capsys, "conv.mil", "--chip", "m4max,M1 Pro")
+    assert once == says(capsys, "conv.mil", "--chip", "m4max", "--chip", "m1-pro,m4max")
+    assert says(capsys, "conv.mil") == says(capsys, "conv.mil", "--chip", "all")
 
 
 def test_options_of_training(capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,6 +131,7 @@ def test_open_shapes_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
         (["--training", "stories110m", "--pipeline", "fast"], "got 'fast'"),
         (["--training", "stories110m", "--batch-size", "0"], "--batch-size"),
         (["conv.mil", "--pipeline", "dynamic"], "--pipeline is of --training"),
+        (["--training", "stories110m", "--shape", "x=1"], "--shape is of a MODEL"),
     ],
 )
 def test_wrong_use(capsys: pytest.CaptureFixture[str], args: list[str], message: str) -> None:

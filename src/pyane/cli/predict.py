@@ -7,24 +7,30 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from ..errors import ConfigError
-from .model_options import FunctionOption, LinksOption, ShapeOption, WeightsOption, load_model
+from .model_options import FunctionOption, LinksOption, ModelArgument, ShapeOption, load_model
 
 if TYPE_CHECKING:
+    from ..llama import Config
     from ..perf import Prediction
 
 _BASIS = {"measured": "", "sibling": "~", "between": "~~"}
 
 
 def predict(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="[MODEL]", help="A .mil, .mlmodelc, .mlpackage or .mlmodel; or -."),
-    ] = "",
+    model: ModelArgument = "",
     chip: Annotated[
-        str, typer.Option("--chip", help="m1, m4max, ...; several with commas; or all.")
-    ] = "all",
+        list[str],
+        typer.Option(
+            "--chip", help="m1, m4max, ..., or all, with commas or repeated. Default: all."
+        ),
+    ] = [],  # noqa: B006 -- typer copies
     training: Annotated[
-        str, typer.Option("--training", help="A training step of this preset instead of a model.")
+        str,
+        typer.Option(
+            "--training",
+            metavar="PRESET",
+            help="A training step instead of a MODEL: stories110m, ..., or a .json file of sizes.",
+        ),
     ] = "",
     pipeline: Annotated[
         str, typer.Option("--pipeline", help="Of --training: static (default) or dynamic.")
@@ -47,7 +53,6 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
     function: FunctionOption = "",
     shape: ShapeOption = [],  # noqa: B006 -- typer copies
-    weights: WeightsOption = [],  # noqa: B006
     allow_links: LinksOption = False,
 ) -> None:
     """Predict how long chips take, from published measurements. Nothing is run.
@@ -73,21 +78,25 @@ def predict(
             "--seq-len": seq_len,
             "--accumulation": accumulation,
         },
-        {"--function": function, "--shape": shape, "--weights": weights},
+        {"--function": function, "--shape": shape, "--allow-links": allow_links},
     )
     from .. import chips, perf
 
-    names = (
-        [found.name for found in chips.all_chips()]
-        if chip == "all"
-        else [chips.find(name).name for name in chip.split(",")]
+    asked = [name for option in chip for name in option.split(",")] or ["all"]
+    names = list(
+        dict.fromkeys(
+            found.name
+            for name in asked
+            for found in (chips.all_chips() if name == "all" else [chips.find(name)])
+        )
     )
     made: list[tuple[Prediction, ...]]
     if training:
+        sizes = _sizes(training)
         made = [
             (
                 perf.predict_training(
-                    training,
+                    sizes,
                     name,
                     pipeline=pipeline or "static",
                     batch=batch_size or 1,
@@ -99,9 +108,7 @@ def predict(
         ]
     else:
         work = perf.workload(
-            load_model(
-                model, function=function, shapes=shape, weights=weights, allow_links=allow_links
-            )
+            load_model(model, function=function, shapes=shape, allow_links=allow_links)
         )
         made = [
             (perf.predict_program(work, name), perf.predict_program(work, name, mode="loop"))
@@ -120,6 +127,15 @@ def predict(
         return
     for line in _training_table(made) if training else _program_table(made):
         typer.echo(line)
+
+
+def _sizes(training: str) -> Config | str:
+    """A preset's name as it is; the sizes in a file."""
+    if not training.endswith(".json"):
+        return training
+    from ..llama.config_json import read_config
+
+    return read_config(training)
 
 
 def _check_options(

@@ -35,29 +35,42 @@ _ADVICE: Final = {
 }
 
 
+# Forms of weights, the quirk that says whether they stream, and their bytes as a share of fp16's.
+_FORMS: Final = (("int8", "streams_int8", 0.5), ("4-bit palettes", "streams_int4_lut", 0.25))
+
+
 def advice(prediction: Prediction) -> str:
     """What to change about the dominating part."""
     chip = chips.find(prediction.chip)
-    forms = [
-        name
-        for name, quirk in (
-            ("int8", "streams_int8"),
-            ("4-bit palettes", "streams_int4_lut"),
-            ("sparse", "streams_sparse"),
-        )
-        if chip.quirks[quirk].value
-    ]
     on_chip = chip.rates["on_chip_bytes"].value
     speedup = chip.rates["int8_speedup"].value
     assert isinstance(on_chip, int)
     assert isinstance(speedup, float)
+    dense = prediction.extra.get("dense_weight_seconds", 0.0)
+    forms = [
+        f"{name} {duration(_with_weights(prediction, dense * (1 - share)))}"
+        for name, quirk, share in _FORMS
+        if dense and chip.quirks[quirk].value
+    ]
     return _ADVICE[prediction.dominant.name].format(
         int8=f", or int8 weights and activations (up to {speedup:.2g} times)"
         if speedup > 1
         else "",
-        compress=f"; on this chip {', '.join(forms)} stay compressed on the way" if forms else "",
+        compress=f". Compressed weights would take less here: {', '.join(forms)}" if forms else "",
         on_chip=f"{on_chip / 1e6:.2g} MB",
     )
+
+
+def _with_weights(prediction: Prediction, saved: float) -> float:
+    """The time when reading weights takes `saved` seconds less, and something else may dominate."""
+    hidden = {term.name: term.seconds for term in prediction.terms if not term.counts}
+    memory = sum(
+        term.seconds
+        for term in prediction.terms
+        if term.counts and term.name in ("weights", "spill")
+    )
+    others = max(hidden.get("arithmetic", 0.0), hidden.get("weight reuse", 0.0))
+    return prediction.seconds - memory + max(memory - saved, others)
 
 
 def explain(prediction: Prediction) -> str:
@@ -88,6 +101,6 @@ def explain(prediction: Prediction) -> str:
 def duration(seconds: float) -> str:
     """For people: "92 us", "1.23 ms", "3.7 s"."""
     for unit, scale in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= scale:
+        if seconds >= 0.9995 * scale:  # else three digits round up to "1e+03"
             return f"{seconds / scale:.3g} {unit}"
     return f"{seconds * 1e6:.3g} us"

@@ -73,7 +73,11 @@ def predict_program(
         terms=terms,
         basis=known.likely.basis,
         notes=tuple(notes),
-        extra={"compile_seconds": compile_seconds(work, known.likely.chip, fit=fit)},
+        extra={
+            "compile_seconds": compile_seconds(work, known.likely.chip, fit=fit),
+            "dense_weight_seconds": sum(w.stored_bytes for w in work.weights if w.form == "dense")
+            / known.likely.weight_rate,
+        },
     )
 
 

@@ -37,8 +37,9 @@ class Prediction:
         terms: What it consists of, and what hides behind.
         basis: "measured", "sibling" or "between": how close the fit's points are to this chip.
         notes: What to know about it.
-        extra: Further figures by name: compile_seconds, cold and not part of `seconds`; of a training
-            step also engine_seconds and engine_tflops, the engine's operations over the whole step.
+        extra: Further figures by name. compile_seconds: cold, not part of `seconds`. Of a program
+            dense_weight_seconds: reading those weights that are fp16. Of a training step
+            engine_seconds, and engine_tflops, the engine's operations over the whole step.
     """
 
     chip: str
