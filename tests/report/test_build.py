@@ -116,7 +116,7 @@ def test_failures_are_told() -> None:
     text = report(result("m2max", peak=[failed], training=[refused("x", "no memory")]))
     top = tables(part(text, "Peak ANE throughput (in memory, 128x conv 512ch sp64)"))[0]
     assert top[1] == ["M2 Max", "16", "FAIL", "(ANECCompile() FAILED)"]
-    assert "M2 Max, training `x`: refused: no memory" in text
+    assert "M2 Max, training: `x` refused: no memory" in text
     assert "FAIL (ANECCompile() FAILED)" not in part(
         text, "Comparative charts"
     )  # no figure: no chart
@@ -185,7 +185,21 @@ def test_unknown_chip() -> None:
 
 def test_a_benchmark_without_any_figure() -> None:
     text = report(result("m4max", others=[Benchmark("qos", (refused("a", "why"),))]))
-    assert tables(part(text, "Benchmark qos"))[0][1] == ["a", "refused", "-", "-", "-"]
+    assert tables(part(text, "Benchmark qos"))[0] == [
+        ["Case", "figure", "min", "p95", "runs"],
+        ["a", "refused", "-", "-", "-"],
+    ]
+
+
+def test_one_line_for_each_reason_and_not_too_many() -> None:
+    cases = [refused(f"c{i}", "the same") for i in range(10)]
+    cases += [refused(f"d{i}", f"because of {i}") for i in range(20)]
+    text = part(report(result("m4max", others=[Benchmark("odd", tuple(cases))])), "Benchmark odd")
+    listed = ", ".join(f"`c{i}`" for i in range(8))
+    assert f"{listed} and 2 more refused: the same" in text
+    assert "`d10` refused: because of 10" in text
+    assert "because of 11" not in text
+    assert "9 more reasons are in the result." in text
 
 
 def test_figures_that_not_all_cases_have() -> None:

@@ -28,7 +28,7 @@ from .predicted import predicted_table
 from .rows import TrainingRow
 
 if TYPE_CHECKING:
-    from ..bench import Result
+    from ..bench import Case, Result
     from .measured import Configuration
     from .quantity import Quantity
     from .rows import PeakRow, SustainedRow
@@ -68,6 +68,7 @@ def build(results: Sequence[Result] = (), *, community: bool = False) -> Documen
     report = load()
     engine = [r for r in results if r.device.kind == measured.ENGINE]
     figures = _engine_figures(report, engine, community=community)
+    failures = _unmeasured(engine)
     sections = [
         *_runs(results),
         *_model(report, results, community=community),
@@ -76,7 +77,7 @@ def build(results: Sequence[Result] = (), *, community: bool = False) -> Documen
         *_charts(report, figures, community=community),
         *_sustained(report, figures, community=community),
         *_findings(report, figures, community=community),
-        *_unmeasured(engine),
+        *([Section("Not measured", (Bullets(failures),))] if failures else []),
         *_others(engine),
     ]
     for kind in _KINDS:
@@ -319,20 +320,16 @@ def _findings(report: Community, figures: _Figures, *, community: bool) -> list[
     return [Section("Key findings", tuple(blocks))] if blocks else []
 
 
-def _unmeasured(engine: Sequence[Result]) -> list[Section]:
+def _unmeasured(results: Sequence[Result]) -> tuple[Line, ...]:
     """What failed of the benchmarks with tables of their own."""
-    items = [
-        _unmeasured_case(name, about.label, case.name, case.status, case.reason)
-        for name in measured.TABLED
-        for about, case in measured.unmeasured(engine, name)
-    ]
-    return [Section("Not measured", (Bullets(tuple(items)),))] if items else []
-
-
-def _unmeasured_case(
-    benchmark: str, label: str, case: str, status: str, reason: str | None
-) -> Line:
-    return (f"{label}, {benchmark} ", Code(case), f": {status}: {tables.shortened(reason or '')}")
+    items: list[Line] = []
+    for name in measured.TABLED:
+        cases: dict[str, list[Case]] = {}
+        for about, case in measured.unmeasured(results, name):
+            cases.setdefault(about.label, []).append(case)
+        for label, found in cases.items():
+            items += tables.without_figures(found, f"{label}, {name}: ")
+    return tuple(items)
 
 
 def _others(results: Sequence[Result], level: int = 1) -> list[Section]:
@@ -382,13 +379,9 @@ def _off_engine(kind: str, results: Sequence[Result]) -> list[Section]:
     for what_of, found in figures.findings():
         of = f" ({what_of})" if what_of else ""
         blocks.append(Bullets(found, f"Computed from these tables{of}"))
-    items = tuple(
-        _unmeasured_case(benchmark, about.label, case.name, case.status, case.reason)
-        for benchmark in measured.TABLED
-        for about, case in measured.unmeasured(results, benchmark)
-    )
-    if items:
-        blocks.append(Bullets(items, "Not measured"))
+    failures = _unmeasured(results)
+    if failures:
+        blocks.append(Bullets(failures, "Not measured"))
     others = [
         dataclasses.replace(section, title=f"{section.title} ({name.lower()})")
         for section in _others(results, level=2)

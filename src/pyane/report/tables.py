@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .document import Code, Line, Table
@@ -10,14 +10,15 @@ from .quantity import Quantity, significant
 from .rows import PeakRow, SustainedRow, TrainingRow
 
 if TYPE_CHECKING:
-    from ..bench import Benchmark, Result
+    from ..bench import Benchmark, Case, Result
     from .community import Feature
     from .compatibility import MatrixRow
     from .findings import Rates
 
 _NONE = "-"
 _FAILED = "FAIL"
-_MAX_REASON = 160
+_MAX_REASON = 160  # characters
+_MAX_REASONS, _MAX_NAMES = 12, 8
 
 
 def model_table(model: Mapping[str, Any]) -> Table:
@@ -253,7 +254,7 @@ def cases_table(benchmark: Benchmark) -> Table:
     names = dict.fromkeys(
         (name, metric.unit) for case in benchmark.cases for name, metric in case.metrics.items()
     )
-    first, *others = names or [("-", "-")]
+    first, *others = names or [("", "")]
     rows: list[tuple[Line, ...]] = []
     notes: list[Line] = []
     for case in benchmark.cases:
@@ -265,15 +266,35 @@ def cases_table(benchmark: Benchmark) -> Table:
             spread = [_NONE] * 3
         shown = medians.get(first, _NONE if case.status == "ok" else case.status)
         rows.append((case.name, shown, *spread, *(medians.get(n, _NONE) for n in others)))
-        if case.status != "ok":
-            notes.append((Code(case.name), f" {case.status}: {shortened(case.reason or '')}"))
+    notes += without_figures(benchmark.cases)
     for finding in benchmark.findings:
         value = _NONE if finding.value is None else _scalar(finding.value)
         unit = f" {finding.unit}" if finding.unit else ""
         notes.append(f"{finding.name}: {value}{unit} ({finding.rule})")
-    heads = [f"{name}, {unit}" for name, unit in (first, *others)]
+    heads = [f"{name}, {unit}" if name else "figure" for name, unit in (first, *others)]
     header = ("Case", heads[0], "min", "p95", "runs", *heads[1:])
     return Table(header, tuple(rows), "l" + "r" * (len(header) - 1), tuple(notes))
+
+
+def without_figures(cases: Iterable[Case], prefix: str = "") -> list[Line]:
+    """Why cases gave no figure, a line for each reason; a few of them where there are many.
+
+    Args:
+        cases: Any.
+        prefix: In front of each line.
+    """
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for case in cases:
+        if case.status != "ok":
+            reasons.setdefault((case.status, case.reason or ""), []).append(case.name)
+    lines: list[Line] = []
+    for (status, reason), names in list(reasons.items())[:_MAX_REASONS]:
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        shown = [part for name in names[:_MAX_NAMES] for part in (", ", Code(name))][1:]
+        lines.append((prefix, *shown, f"{more} {status}: {shortened(reason)}"))
+    if len(reasons) > _MAX_REASONS:
+        lines.append(f"{prefix}{len(reasons) - _MAX_REASONS} more reasons are in the result.")
+    return lines
 
 
 def _scalar(value: object) -> str:
