@@ -9,6 +9,7 @@
 #include "pyane/base/ceilings.h"
 #include "pyane/base/cpu.h"
 #include "pyane/base/error.h"
+#include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
 #include "pyane/linalg/gemm_kernel.h"
 
@@ -16,7 +17,10 @@
 // nearest caches and adds up in an fp32 block of its own; the last step rounds into c. Panels (mr
 // rows of a, nr columns of b, as fp32, k outermost) come from one of three places:
 //
-//   packed once    a constant operand, in pack_a / pack_b
+//   packed once    a constant operand, in pack_a / pack_b; one of fp16 stays fp16 in the order of
+//   its
+//                  panels, and is converted where it is needed: a product of few columns waits for
+//                  its weights to come from memory
 //   shared         needed by several tasks: packed before them, in parallel, into the scratch
 //   own            needed by one task only (or too large to share): packed by it, where it needs it
 //
@@ -54,7 +58,7 @@ constexpr Index kEvenTasks = 12;
 /// Panels of a that share a panel of b while it is in the L1 cache; b comes from the L3 when long.
 constexpr Index kMinBlockPanels = 4;
 constexpr Index kMinTaskProducts = 1 << 18;
-constexpr Index kMaxBlockRows = 256;
+constexpr Index kMaxBlockRows = 280;  // 256, and whole panels.
 constexpr Index kMaxBlockCols = 512;
 /// More than this is not packed as a whole.
 constexpr std::size_t kMaxSharedBytes = std::size_t{32} << 20;
@@ -67,13 +71,17 @@ std::size_t floats_to_bytes(Index n) {
 }
 
 struct AlignedDelete {
-  void operator()(float* p) const { ::operator delete[](p, std::align_val_t{kAlign}); }
+  void operator()(void* p) const { ::operator delete[](p, std::align_val_t{kAlign}); }
 };
-using AlignedFloats = std::unique_ptr<float[], AlignedDelete>;
+template <typename T>
+using Aligned = std::unique_ptr<T[], AlignedDelete>;
+using AlignedFloats = Aligned<float>;
+using AlignedHalves = Aligned<half_bits>;
 
-AlignedFloats allocate(Index n) {
-  void* memory = ::operator new[](floats_to_bytes(n), std::align_val_t{kAlign});
-  return AlignedFloats(static_cast<float*>(memory));
+template <typename T>
+Aligned<T> allocate(Index n) {
+  const auto n_bytes = static_cast<std::size_t>(n) * sizeof(T);
+  return Aligned<T>(static_cast<T*>(::operator new[](n_bytes, std::align_val_t{kAlign})));
 }
 
 /// Memory of a thread that grows to the most it was ever asked for.
@@ -83,7 +91,7 @@ class GrowingFloats {
     if (size_ < n) {
       memory_.reset();
       size_ = 0;
-      memory_ = allocate(n);
+      memory_ = allocate<float>(n);
       size_ = n;
     }
     return memory_.get();
@@ -118,7 +126,8 @@ struct Side {
   Index n_blocks = 0;
   void (*pack)(const GemmSource&, int, Index, float*) = nullptr;
 
-  AlignedFloats packed;  ///< Of a constant operand.
+  AlignedFloats packed;         ///< Of a constant operand of fp32.
+  AlignedHalves packed_halves;  ///< Of one of fp16.
   bool is_shared = false;
   std::size_t scratch_at = 0;  ///< Of the shared panels.
 
@@ -129,6 +138,11 @@ struct Side {
   /// Packs lanes of panel `panel` for k in [k, k + n).
   void pack_panel(const void* data, std::size_t matrix, Index panel, Index k, Index n,
                   float* target) const {
+    if (packed_halves != nullptr) {
+      const Index at = (static_cast<Index>(matrix) * n_panels + panel) * n_k + k;
+      half_to_float(packed_halves.get() + at * width, target, static_cast<std::size_t>(n * width));
+      return;
+    }
     const Index lane = panel * width;
     Index offset = matrices[matrix];
     GemmSource source{.data = nullptr,
@@ -154,6 +168,24 @@ struct Side {
       pack_panel(data, task / panels, static_cast<Index>(task % panels), 0, n_k,
                  target + static_cast<Index>(task) * width * n_k);
     });
+  }
+
+  /// Of a constant operand, once.
+  void pack_for_good(const void* data) {
+    if (!is_half) {
+      packed = allocate<float>(all_floats());
+      pack_all(data, packed.get());
+      return;
+    }
+    auto halves = allocate<half_bits>(all_floats());
+    const auto panels = static_cast<std::size_t>(n_panels);
+    parallel_for(panels * matrices.size(), [&](std::size_t task) {
+      float* panel = thread_floats(width * n_k);
+      pack_panel(data, task / panels, static_cast<Index>(task % panels), 0, n_k, panel);
+      float_to_half(panel, halves.get() + static_cast<Index>(task) * width * n_k,
+                    static_cast<std::size_t>(width * n_k));
+    });
+    packed_halves = std::move(halves);
   }
 };
 
@@ -443,11 +475,10 @@ const GemmSpec& Gemm::spec() const { return plan_->spec; }
 
 namespace {
 
-/// false when the other side is so narrow that reading fp32 panels would take longer than packing.
+/// false when the other side is so narrow that packing takes no longer than reading panels.
 bool pack_constant(Side& side, const Side& other, const void* data) {
   if (side.matrices.empty() || other.n_panels <= 1) return false;
-  side.packed = allocate(side.all_floats());
-  side.pack_all(data, side.packed.get());
+  side.pack_for_good(data);
   return true;
 }
 

@@ -129,6 +129,8 @@ def _to_floats(
 ) -> npt.NDArray[np.generic]:
     with np.errstate(over="ignore", under="ignore"):
         result = np.ascontiguousarray(array, target).reshape(array.shape)
+    if array.dtype == target:  # What is there already fits, and may be large.
+        return result
     overflows = np.isinf(result) & np.isfinite(array)
     if overflows.any():
         largest = float(np.finfo(target).max)
