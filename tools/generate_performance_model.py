@@ -319,7 +319,8 @@ each series (a chip's programs, the peak table, dispatch, compiling) points alte
 halves in the order of their numbers; training rows alternate in the report's order.
 `tools/fit_performance_model.py` fits 13 constants to 45 programs and 3 training rows (soft L1 of the
 logarithm), one to M1 Pro's step, three to five compilations, and writes `fitted.json`.
-`--judge` prints both halves.
+`--judge` prints both halves. A new measurement goes to the end of its series in `points.json`, so that the others
+keep their halves; then fit, and generate this page.
 
 What that is worth: points of a series resemble each other, so the held-out half says how well the
 formula interpolates, and less about programs of other kinds. And whoever chose the *terms* had seen all

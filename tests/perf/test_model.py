@@ -15,7 +15,7 @@ from pyane.errors import ConfigError
 from pyane.perf import predict_program, programs, workload
 from pyane.perf.constants import constants, fitted
 from pyane.perf.model import program_terms, total
-from pyane.perf.workload import Workload
+from pyane.perf.program_work import Workload
 
 CHIPS = [chip.name for chip in chips.all_chips()]
 

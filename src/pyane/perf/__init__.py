@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from .model import predict_program
 from .prediction import Prediction, Term
+from .program_work import Workload, workload
 from .training import predict_training
-from .workload import Workload, workload
 
 __all__ = [
     "Prediction",

@@ -11,7 +11,7 @@ from .constants import fitted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .workload import Workload
+    from .program_work import Workload
 
 
 def compile_seconds(

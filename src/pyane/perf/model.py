@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from .constants import Constants, constants, fitted
 from .prediction import Prediction, Term
-from .workload import Step, Weight, Workload, workload
+from .program_work import Step, Weight, Workload, workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from . import programs
-from .workload import Workload, workload
+from .program_work import Workload, workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

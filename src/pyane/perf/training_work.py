@@ -11,7 +11,7 @@ import numpy as np
 from ..llama.flops import training_flops
 from ..llama.kernels import KernelShape
 from ..llama.layer_kernels import Definitions, interfaces
-from .workload import Workload, workload
+from .program_work import Workload, workload
 
 if TYPE_CHECKING:
     from ..llama import Config, PipelineOptions

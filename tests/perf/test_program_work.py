@@ -227,3 +227,22 @@ def test_invalid_programs_are_refused() -> None:
     )
     with pytest.raises(MilVerifyError, match=r"\[3, 2\]"):
         workload(text)
+
+
+def test_blocks_count_as_their_costlier_branch() -> None:
+    product = operation(
+        "matmul",
+        "p",
+        tensor_type("float16", [8, 8]),
+        {"x": "%x", "y": "%x", "transpose_x": False, "transpose_y": False},
+    )
+    text = program(
+        {"x": tensor_type("float16", [8, 8]), "which": tensor_type("bool", [])},
+        [
+            'tensor<fp16, [8, 8]> y = cond(pred = which)[name = string("y")] '
+            f"then() {{ {product} }} -> (p), other() {{ }} -> (x);",
+        ],
+        ["y"],
+    )
+    work = workload(text)
+    assert work.matrix_flops == work.flops == 2 * 8**3

@@ -281,7 +281,8 @@ class _Reader:
             op=operation.type,
             name=operation.name,
             flops=flops,
-            is_matrix=_family(operation.type) in _MATRIX,
+            # Of a block's operations only the sum is known; most of it will be products.
+            is_matrix=_family(operation.type) in _MATRIX or bool(operation.blocks),
             is_winograd=self._is_winograd(operation),
             is_int8=self._is_int8(operation),
             weights=tuple(self.weights[name] for name in _names(operation) if name in self.weights),
