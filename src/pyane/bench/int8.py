@@ -47,15 +47,18 @@ def _numbers(bench: Bench, channels: int, spatial: int) -> Numbers:
 
 def _program(form: str, numbers: Numbers) -> mil.Program:
     n, k = numbers.w.shape
-    scale = numbers.w_scale.reshape(n, 1, 1, 1)
+    scale = numbers.w_scale
     integers = numbers.w.reshape(n, k, 1, 1)
 
     @mil.program(x=mil.fp16[1, k, 1, numbers.x.shape[1]])
     def program(x: mil.Var) -> mil.Var:
         if form == "fp16":
-            weight: Any = integers.astype(np.float16) * scale
+            weight: Any = integers.astype(np.float16) * scale.reshape(n, 1, 1, 1)
         else:
-            weight = mil.constexpr_blockwise_shift_scale(data=integers, scale=scale)
+            # Of the forms with int8 this one is taken by every chip (docs/ane_constraints.md).
+            weight = mil.constexpr_affine_dequantize(
+                quantized_data=integers, zero_point=np.int8(0), scale=scale, axis=0
+            )
         if form == "w8a8":
             step = np.float16(X_SCALE)
             levels = mil.quantize(input=x, scale=step, output_dtype="int8")
