@@ -15,7 +15,7 @@ import math
 import statistics
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -27,6 +27,9 @@ from pyane.perf.constants import constants
 from pyane.perf.model import program_terms, total
 from pyane.perf.training import matmul_rate
 from pyane.perf.training_work import TrainingWork, training_work
+
+if TYPE_CHECKING:
+    from pyane.perf.model import Mode
 
 TARGET = Path(__file__).parents[1] / "src" / "pyane" / "perf" / "fitted.json"
 # Where the search begins, as well as from half and twice of these. From twice, the reuse rate is
@@ -80,17 +83,17 @@ def engine_ms(chip: str, fit: dict[str, Any], work: TrainingWork) -> float:
     return 1e3 * work.n_layers * sum(total(program_terms(p, known, "loop")) for p in work.programs)
 
 
-def fit_rates() -> dict[str, Any]:
-    """Dispatch, bandwidths and the few constants all chips share."""
-    used = [p for p in points.load() if p.mode != "compile" and not p.held_out]
-    rows = [row for row, held_out in points.training_rows() if not held_out]
+def fit_rates(*, swapped: bool = False) -> dict[str, Any]:
+    """Dispatch, bandwidths and the few constants all chips share, of one half or of the other."""
+    used = [p for p in points.load() if p.mode != "compile" and p.held_out is swapped]
+    rows = [row for row, held_out in points.training_rows() if held_out is swapped]
     work = report_work()
 
     def residuals(x: Any) -> Any:
         fit = unpack(x)
         known = {name: constants(name, fit).likely for name in {p.chip for p in used}}
         errors = [
-            math.log(total(program_terms(p.work, known[p.chip], p.mode)) / p.seconds)  # type: ignore[arg-type]
+            math.log(total(program_terms(p.work, known[p.chip], cast("Mode", p.mode))) / p.seconds)
             for p in used
         ]
         errors += [
@@ -119,6 +122,17 @@ def fit_cpu(fit: dict[str, Any]) -> float:
     products = 1e3 * work.cpu_flops / matmul_rate(chips.find(row.chip))
     left = row.ms_per_step.middle - engine_ms(row.chip, fit, work) - products
     return work.cpu_bytes / left * 1e-6
+
+
+def program_errors(fit: dict[str, Any], *, held_out: bool) -> list[float]:
+    """Predicted / published - 1 of one half's programs."""
+    return [
+        total(program_terms(p.work, constants(p.chip, fit).likely, cast("Mode", p.mode)))
+        / p.seconds
+        - 1
+        for p in points.load()
+        if p.mode != "compile" and p.held_out is held_out
+    ]
 
 
 def compile_points() -> list[tuple[str, Any, int, float, bool]]:
@@ -169,16 +183,12 @@ def fit_all() -> dict[str, Any]:
     fit = fit_rates()
     fit["cpu_stream_gbps_m1"] = rounded(fit_cpu(fit))
     fit["compile"] = rounded(fit_compile())
-    errors = sorted(
-        points.log_error(
-            total(program_terms(p.work, constants(p.chip, fit).likely, p.mode)),  # type: ignore[arg-type]
-            p.seconds,
-        )
-        for p in points.load()
-        if p.mode != "compile" and not p.held_out
-    )
+    errors = [abs(math.log1p(error)) for error in program_errors(fit, held_out=False)]
     band = rounded(statistics.quantiles(errors, n=5)[3])
     fit["band"] = {"program": band, "training": band}
+    # For the documentation only: as good the other way round?
+    other = program_errors(fit_rates(swapped=True), held_out=False)
+    fit["swapped_median_error"] = rounded(statistics.median(abs(error) for error in other))
     return fit
 
 

@@ -236,6 +236,7 @@ def generate() -> str:
         other_steps=other_steps(),
         networks=networks(),
         covered=covered(),
+        swapped=f"{100 * fit['swapped_median_error']:.1f} %",
         rates=rates(),
         excluded=table("what | why", (f"{what} | {why}" for what, why in points.excluded())),
         all_points=all_points(),
@@ -321,6 +322,8 @@ halves in the order of their numbers; training rows alternate in the report's or
 logarithm), one to M1 Pro's step, three to five compilations, and writes `fitted.json`.
 `--judge` prints both halves. A new measurement goes to the end of its series in `points.json`, so that the others
 keep their halves; then fit, and generate this page.
+
+Fitted to the other half instead, the median error on this one is {swapped}.
 
 What that is worth: points of a series resemble each other, so the held-out half says how well the
 formula interpolates, and less about programs of other kinds. And whoever chose the *terms* had seen all

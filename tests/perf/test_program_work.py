@@ -236,11 +236,11 @@ def test_blocks_count_as_their_costlier_branch() -> None:
         tensor_type("float16", [8, 8]),
         {"x": "%x", "y": "%x", "transpose_x": False, "transpose_y": False},
     )
+    head = 'tensor<fp16, [8, 8]> y = cond(pred = which)[name = string("y")]'
     text = program(
         {"x": tensor_type("float16", [8, 8]), "which": tensor_type("bool", [])},
         [
-            'tensor<fp16, [8, 8]> y = cond(pred = which)[name = string("y")] '
-            f"then() {{ {product} }} -> (p), other() {{ }} -> (x);",
+            f"{head} then() {{ {product} }} -> (p), other() {{ }} -> (x);",
         ],
         ["y"],
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import math
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -144,8 +143,3 @@ def training_rows() -> tuple[tuple[TrainingRow, bool], ...]:
     from ..report import community  # noqa: PLC0415 -- the report may show predictions
 
     return tuple((row, place % 2 == 1) for place, row in enumerate(community.load().training))
-
-
-def log_error(predicted: float, measured: float) -> float:
-    """|log(predicted / measured)|: 0.2 is 22 % too slow or 18 % too fast."""
-    return abs(math.log(predicted / measured))
