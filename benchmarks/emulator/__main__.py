@@ -27,6 +27,7 @@ GROUPS = {
     "attention": "attention kernels",
     "chains": "elementwise chains",
     "vision": "a detector",
+    "int8": "8-bit convolutions",
     "small": "the cost of a call",
     "compile": "compiling and parsing",
     "io": "surfaces from and to fp32",

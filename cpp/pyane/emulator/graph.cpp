@@ -5,10 +5,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "pyane/base/cpu.h"
 #include "pyane/base/error.h"
+#include "pyane/emulator/kernels/conv_int8.h"
 #include "pyane/emulator/kernels/reshape.h"
 
 namespace pyane::emulator {
@@ -69,6 +72,12 @@ void require_known_results(const mil::VerifiedFunction& function,
 bool is_state(const mil::VerifiedFunction& function, ValueId value) {
   return function.values[at(value)].type.kind == mil::Type::Kind::kState;
 }
+
+/// How an operation is evaluated, and what it then reads.
+struct Choice {
+  const KernelRecord* record;
+  std::vector<ValueId> operands;
+};
 
 std::vector<ValueId> operands_of(const mil::VerifiedFunction& function,
                                  const mil::VerifiedOperation& operation) {
@@ -198,6 +207,23 @@ std::vector<ValueId> states_written_by(const mil::VerifiedBlock& block) {
 
 Graph::Graph(const Unit& unit, FindKernel find)
     : function(unit.function), outputs(unit.outputs), budget(unit.budget) {
+  std::unordered_map<ValueId, const mil::VerifiedOperation*> makers;
+  for (const mil::VerifiedOperation& operation : unit.operations) {
+    for (const ValueId value : operation.outputs) makers[value] = &operation;
+  }
+  // An engine's own arithmetic has no such products.
+  const bool has_int8_conv = find("conv")->prepare == find_kernel("conv")->prepare;
+  const auto choose = [&](const mil::VerifiedOperation& operation) -> Choice {
+    if (has_int8_conv) {
+      std::vector<ValueId> operands = int8_conv_operands(function, operation, [&](ValueId value) {
+        const auto found = makers.find(value);
+        return found == makers.end() ? nullptr : found->second;
+      });
+      if (!operands.empty()) return {&int8_conv_record(), std::move(operands)};
+    }
+    return {find(operation.record->name), operands_of(function, operation)};
+  };
+
   // Only what the outputs and the states need, found backwards.
   std::unordered_set<ValueId> needed_values(outputs.begin(), outputs.end());
   std::vector<const mil::VerifiedOperation*> needed;
@@ -213,15 +239,16 @@ Graph::Graph(const Unit& unit, FindKernel find)
         changes_a_state(*i);
     if (!is_needed) continue;
     needed.push_back(&*i);
-    for (const ValueId value : operands_of(function, *i)) needed_values.insert(value);
+    for (const ValueId value : choose(*i).operands) needed_values.insert(value);
   }
   for (auto i = needed.rbegin(); i != needed.rend(); ++i) {
     const mil::VerifiedOperation& operation = **i;
     require_known_results(function, operation);
     const std::size_t node = nodes.size();
+    Choice choice = choose(operation);
     nodes.push_back({.operation = &operation,
-                     .record = find(operation.record->name),
-                     .inputs = operands_of(function, operation),
+                     .record = choice.record,
+                     .inputs = std::move(choice.operands),
                      .outputs = operation.outputs});
     const std::vector<ValueId>& inputs = nodes.back().inputs;
     // In this order: a result of unknown size is not the fault, but what it is made of.

@@ -24,9 +24,6 @@
 namespace pyane::emulator {
 namespace {
 
-/// As of any tensor (planner).
-constexpr double kMaxPaddedBytes = static_cast<double>(std::int64_t{1} << 40);
-
 using Offsets = std::vector<std::int64_t>;
 
 /// Offsets of nested loops, the outermost first, kept as (count, step) so that a large regular walk
@@ -135,21 +132,6 @@ class ConvStep final : public Step {
   bool is_weight_packed_ = false;
 };
 
-/// Large strides make small results of large paddings, so the verifier's bounds do not hold here.
-/// @throws CompileError  for a staged image whose bytes do not fit kMaxPaddedBytes.
-void require_size(const mil::OpContext& op, const TensorLayout& x, const ImageAxes& axes) {
-  // Not in integers, which would overflow.
-  double bytes = static_cast<double>(x.dim(0)) * static_cast<double>(x.dim(1)) *
-                 static_cast<double>(sizeof(float));
-  for (const ImageAxis& axis : axes) {
-    bytes *= static_cast<double>(axis.phases()) * static_cast<double>(axis.phase_length());
-  }
-  if (bytes <= kMaxPaddedBytes) return;
-  throw CompileError(op.record().name + " '" + op.operation().display_name() +
-                     "': the emulator cannot hold x with its padding, which takes about " +
-                     std::to_string(bytes / 1e9) + " GB");
-}
-
 bool is_in_place(const ImageAxis& axis) {
   return axis.kernel == 1 && axis.stride == 1 && axis.lead == 0 && axis.step == 1 &&
          axis.padded() <= axis.input;
@@ -194,7 +176,7 @@ std::unique_ptr<Step> prepare(const PrepareContext& context, const std::vector<I
   std::int64_t image_stride = x.stride(0);
   std::int64_t channel_stride = x.stride(1);
   if (is_staged) {
-    require_size(context.op, x, axes);
+    require_staged_size(context.op, x, axes);
     input = StagedImages{.image = PhasedImage(axes),
                          .dtype = x.dtype,
                          .n_images = x.dim(0),

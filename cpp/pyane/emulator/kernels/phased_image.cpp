@@ -1,7 +1,9 @@
 #include "pyane/emulator/kernels/phased_image.h"
 
 #include <algorithm>
+#include <string>
 
+#include "pyane/base/error.h"
 #include "pyane/emulator/kernels/float_row.h"
 #include "pyane/emulator/kernels/rows.h"
 #include "pyane/emulator/scratch.h"
@@ -9,6 +11,9 @@
 
 namespace pyane::emulator {
 namespace {
+
+/// As of any tensor (planner).
+constexpr double kMaxPaddedBytes = static_cast<double>(std::int64_t{1} << 40);
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -24,6 +29,19 @@ void pick(const float* x, std::int64_t stride, std::int64_t n, float* values) {
 }
 
 }  // namespace
+
+void require_staged_size(const mil::OpContext& op, const TensorLayout& x, const ImageAxes& axes) {
+  // Not in integers, which would overflow.
+  double bytes = static_cast<double>(x.dim(0)) * static_cast<double>(x.dim(1)) *
+                 static_cast<double>(sizeof(float));
+  for (const ImageAxis& axis : axes) {
+    bytes *= static_cast<double>(axis.phases()) * static_cast<double>(axis.phase_length());
+  }
+  if (bytes <= kMaxPaddedBytes) return;
+  throw CompileError(op.record().name + " '" + op.operation().display_name() +
+                     "': the emulator cannot hold x with its padding, which takes about " +
+                     std::to_string(bytes / 1e9) + " GB");
+}
 
 PhasedImage::PhasedImage(const ImageAxes& axes)
     : axes_(axes), depth_words_(axes[1].phases() * axes[2].phases() * plane_words()) {}
@@ -159,8 +177,8 @@ void StagedImages::run(const std::byte* x, float* words) const {
             thread_scratch(static_cast<std::size_t>(width) * sizeof(float)));
         for (std::int64_t i = begin; i < end; ++i) {
           const std::int64_t at = i / n_channels * image_stride + i % n_channels * channel_stride;
-          image.fill_channel(dtype, x + at * static_cast<std::int64_t>(dtype_size(dtype)),
-                             0, words + i * image.channel_words(), line);
+          image.fill_channel(dtype, x + at * static_cast<std::int64_t>(dtype_size(dtype)), 0,
+                             words + i * image.channel_words(), line);
         }
       });
 }

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "pyane/base/dtype.h"
+#include "pyane/emulator/tensor_view.h"
+#include "pyane/mil/op_set.h"
 
 // The image of a convolution with its padding, laid out so that every element of the kernel meets
 // neighbouring output positions in neighbouring words of memory, whatever the strides.
@@ -43,6 +45,10 @@ struct ImageAxis {
 };
 
 using ImageAxes = std::array<ImageAxis, kSpatialDims>;  ///< Innermost last.
+
+/// Large strides make small results of large paddings, so the verifier's bounds do not hold here.
+/// @throws CompileError  for a staged image of more than 2^40 bytes.
+void require_staged_size(const mil::OpContext& op, const TensorLayout& x, const ImageAxes& axes);
 
 /// Positions of the output that a product walks through.
 struct OutputWalk {

@@ -1,9 +1,9 @@
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "pyane/emulator/kernels/blockwise.h"
 #include "pyane/emulator/kernels/elements.h"
+#include "pyane/emulator/kernels/int8_kernel.h"
 #include "pyane/emulator/kernels/registry.h"
 #include "pyane/emulator/kernels/rows.h"
 #include "pyane/emulator/scratch.h"
@@ -107,11 +107,13 @@ class Quantize final : public Step {
   Quantize(const PrepareContext& context, BlockParameter scale, BlockParameter zero_point)
       : from_(context.inputs[0].dtype),
         is_signed_(context.outputs[0].dtype == DType::kInt8),
+        run_(active_quantize_run()),
         scale_(std::move(scale)),
         zero_point_(std::move(zero_point)) {}
 
   void run(const StepArguments& arguments) const override {
     const std::int64_t length = scale_.index.length();
+    if (scale_.values.size() == 1 && zero_point_.values.size() <= 1) return run_alike(arguments);
     const float low = is_signed_ ? -128.0F : 0.0F;
     const float high = is_signed_ ? 127.0F : 255.0F;
     for_each_row(scale_.index.n_rows(), length, [&](std::int64_t begin_row, std::int64_t end_row) {
@@ -125,13 +127,8 @@ class Quantize final : public Step {
         auto* out = arguments.outputs[0].as<std::uint8_t>() + at;
         for_each_block(scale_, zero_point_, row,
                        [&](std::int64_t begin, std::int64_t end, float scale, float zero_point) {
-                         for (std::int64_t i = begin; i < end; ++i) {
-                           const float quotient = std::nearbyint(values[i] / scale);
-                           const float shifted =
-                               (std::isnan(quotient) ? 0.0F : quotient) + zero_point;
-                           const auto level = static_cast<int>(std::clamp(shifted, low, high));
-                           out[i] = static_cast<std::uint8_t>(level);  // int8: the same bits.
-                         }
+                         run_(values + begin, end - begin, scale, zero_point, low, high,
+                              out + begin);
                        });
       }
     });
@@ -139,8 +136,29 @@ class Quantize final : public Step {
   bool reads_input(std::size_t i) const override { return i == 0; }
 
  private:
+  /// One scale and zero point for all: rows do not matter.
+  void run_alike(const StepArguments& arguments) const {
+    constexpr std::int64_t kElements = 2048;  // That stay in the first-level cache as fp32.
+    const float zero_point = zero_point_.values.empty() ? 0.0F : zero_point_.values[0];
+    const std::int64_t n = scale_.index.n_rows() * scale_.index.length();
+    for_each_row(
+        (n + kElements - 1) / kElements, kElements, [&](std::int64_t begin, std::int64_t end) {
+          auto* values = reinterpret_cast<float*>(thread_scratch(kElements * 4));
+          for (std::int64_t at = begin * kElements; at < std::min(end * kElements, n);
+               at += kElements) {
+            const std::int64_t some = std::min(kElements, n - at);
+            const auto bytes = static_cast<std::int64_t>(dtype_size(from_));
+            load_floats(from_, arguments.inputs[0].data + at * bytes, values,
+                        static_cast<std::size_t>(some));
+            run_(values, some, scale_.values[0], zero_point, is_signed_ ? -128.0F : 0.0F,
+                 is_signed_ ? 127.0F : 255.0F, arguments.outputs[0].as<std::uint8_t>() + at);
+          }
+        });
+  }
+
   DType from_;
   bool is_signed_;
+  QuantizeRun run_;
   BlockParameter scale_;
   BlockParameter zero_point_;
 };
