@@ -172,7 +172,6 @@ def test_other_benchmarks_are_shown_as_they_are() -> None:
     assert table == [
         ["Case", "time, us", "min", "p95", "runs", "rate, GFLOP/s"],
         ["smallest", "142.5", "95", "185.2", "3", "2.5"],
-        ["too small", "refused", "-", "-", "-", "-"],
     ]
     assert "`too small` refused: width must be at least 32, got 1" in text
     assert "floor: 95 us (median of the smallest kernel)" in text
@@ -185,21 +184,21 @@ def test_unknown_chip() -> None:
 
 def test_a_benchmark_without_any_figure() -> None:
     text = report(result("m4max", others=[Benchmark("qos", (refused("a", "why"),))]))
-    assert tables(part(text, "Benchmark qos"))[0] == [
-        ["Case", "figure", "min", "p95", "runs"],
-        ["a", "refused", "-", "-", "-"],
-    ]
+    assert part(text, "Benchmark qos") == "\n**M4 Max**\n\n- `a` refused: why\n"
 
 
 def test_one_line_for_each_reason_and_not_too_many() -> None:
     cases = [refused(f"c{i}", "the same") for i in range(10)]
-    cases += [refused(f"d{i}", f"because of {i}") for i in range(20)]
+    cases += [refused(f"d{i}", f"because of {'ab'[i % 2] * (i + 1)}") for i in range(20)]
+    cases += [refused(f"e{i}", f"size must be {2 * i}, got {i}.5") for i in range(1, 10)]
+    cases.reverse()
     text = part(report(result("m4max", others=[Benchmark("odd", tuple(cases))])), "Benchmark odd")
-    listed = ", ".join(f"`c{i}`" for i in range(8))
-    assert f"{listed} and 2 more refused: the same" in text
-    assert "`d10` refused: because of 10" in text
-    assert "because of 11" not in text
-    assert "9 more reasons are in the result." in text
+    listed = ", ".join(f"`e{i}`" for i in range(9, 1, -1))
+    # As the first has it: their numbers differ.
+    assert f"- {listed} and 1 more refused: size must be 18, got 9.5\n" in text
+    assert "- `d19` refused: because of bbb" in text
+    assert "`d8`" not in text
+    assert "10 more reasons are in the result." in text
 
 
 def test_figures_that_not_all_cases_have() -> None:

@@ -339,7 +339,14 @@ def _others(results: Sequence[Result], level: int = 1) -> list[Section]:
         blocks: list[Block] = []
         for about, benchmark in found:
             table = tables.cases_table(benchmark)
-            blocks.append(dataclasses.replace(table, title=about.label))
+            if table is not None:
+                blocks.append(dataclasses.replace(table, title=about.label))
+            lines = (
+                *tables.what_follows(benchmark),
+                *tables.without_figures(benchmark.cases),
+            )
+            if lines:
+                blocks.append(Bullets(lines, "" if table else about.label))
         sections.append(Section(f"Benchmark {name}", tuple(blocks), level))
     return sections
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 _NONE = "-"
 _FAILED = "FAIL"
-_MAX_REASON = 160  # characters
+_MAX_REASON = 400  # characters
 _MAX_REASONS, _MAX_NAMES = 12, 8
 
 
@@ -245,8 +246,8 @@ def _software(result: Result) -> str:
     return f"{result.origin} {version}" + (f" ({commit[:16]})" if commit else "")
 
 
-def cases_table(benchmark: Benchmark) -> Table:
-    """All cases of a benchmark as they are.
+def cases_table(benchmark: Benchmark) -> Table | None:
+    """All cases of a benchmark with figures, as they are; None where there are none.
 
     A row for each: median, smallest and 95th percentile of its first figure, how often that was
     taken, and the medians of its other figures.
@@ -254,44 +255,55 @@ def cases_table(benchmark: Benchmark) -> Table:
     names = dict.fromkeys(
         (name, metric.unit) for case in benchmark.cases for name, metric in case.metrics.items()
     )
-    first, *others = names or [("", "")]
+    if not names:
+        return None
+    first, *others = names
     rows: list[tuple[Line, ...]] = []
-    notes: list[Line] = []
     for case in benchmark.cases:
+        if not case.metrics:
+            continue
         medians = {(name, m.unit): _significant(m.median) for name, m in case.metrics.items()}
         metric = case.metrics.get(first[0])
         if metric is not None and metric.unit == first[1]:
             spread = [_significant(metric.min), _significant(metric.p95), str(metric.runs)]
         else:
             spread = [_NONE] * 3
-        shown = medians.get(first, _NONE if case.status == "ok" else case.status)
-        rows.append((case.name, shown, *spread, *(medians.get(n, _NONE) for n in others)))
-    notes += without_figures(benchmark.cases)
+        shown = (medians.get(name, _NONE) for name in others)
+        rows.append((case.name, medians.get(first, _NONE), *spread, *shown))
+    heads = [f"{name}, {unit}" for name, unit in (first, *others)]
+    header = ("Case", heads[0], "min", "p95", "runs", *heads[1:])
+    return Table(header, tuple(rows), "l" + "r" * (len(header) - 1))
+
+
+def what_follows(benchmark: Benchmark) -> tuple[Line, ...]:
+    """Findings that the benchmark itself has, with their rules."""
+    lines = []
     for finding in benchmark.findings:
         value = _NONE if finding.value is None else _scalar(finding.value)
         unit = f" {finding.unit}" if finding.unit else ""
-        notes.append(f"{finding.name}: {value}{unit} ({finding.rule})")
-    heads = [f"{name}, {unit}" if name else "figure" for name, unit in (first, *others)]
-    header = ("Case", heads[0], "min", "p95", "runs", *heads[1:])
-    return Table(header, tuple(rows), "l" + "r" * (len(header) - 1), tuple(notes))
+        lines.append(f"{finding.name}: {value}{unit} ({finding.rule})")
+    return tuple(lines)
 
 
 def without_figures(cases: Iterable[Case], prefix: str = "") -> list[Line]:
     """Why cases gave no figure, a line for each reason; a few of them where there are many.
 
+    Reasons that differ in their numbers alone are one, told as the first case has it.
+
     Args:
         cases: Any.
         prefix: In front of each line.
     """
-    reasons: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], list[Case]] = {}
     for case in cases:
         if case.status != "ok":
-            reasons.setdefault((case.status, case.reason or ""), []).append(case.name)
+            alike = re.sub(r"[0-9][0-9.,]*", "0", case.reason or "")
+            reasons.setdefault((case.status, alike), []).append(case)
     lines: list[Line] = []
-    for (status, reason), names in list(reasons.items())[:_MAX_REASONS]:
-        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-        shown = [part for name in names[:_MAX_NAMES] for part in (", ", Code(name))][1:]
-        lines.append((prefix, *shown, f"{more} {status}: {shortened(reason)}"))
+    for (status, _), found in list(reasons.items())[:_MAX_REASONS]:
+        more = f" and {len(found) - _MAX_NAMES} more" if len(found) > _MAX_NAMES else ""
+        shown = [part for case in found[:_MAX_NAMES] for part in (", ", Code(case.name))][1:]
+        lines.append((prefix, *shown, f"{more} {status}: {shortened(found[0].reason or '')}"))
     if len(reasons) > _MAX_REASONS:
         lines.append(f"{prefix}{len(reasons) - _MAX_REASONS} more reasons are in the result.")
     return lines
@@ -320,4 +332,5 @@ def _who(contributors: Sequence[str], note: str) -> str:
 
 def shortened(text: str) -> str:
     """A reason, cut where it becomes a page."""
+    text = " ".join(text.split())
     return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1] + "…"
