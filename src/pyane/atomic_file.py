@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 from contextlib import contextmanager, suppress
@@ -21,10 +22,19 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     link is followed: its target is replaced. After an exception the temporary file is gone; after
     a kill it may stay (`.<name>.<random>.tmp`).
 
+    A device or a pipe (/dev/null, /dev/stdout) is written to at the end, not replaced.
+
     Raises:
         OSError: As `open`, `write`, `fsync` and `rename` do.
     """
     target = Path(path).resolve()
+    if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+        # Replacing would make a file of /dev/null, if one may.
+        buffer = io.BytesIO()
+        yield buffer
+        with Path(path).open("wb") as stream:
+            stream.write(buffer.getvalue())
+        return
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
         # "x": never into somebody else's file. Mode bits follow the umask, as for any new file.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyane.bench import channels, dispatch, io, registry
+from pyane.bench import channels, dispatch, io, processes, registry
 from pyane.bench.measure import Bench, Benchmark, Metrics, Plan, WrongResult
 from pyane.bench.result import load, schema
 from pyane.cli import main
@@ -107,6 +107,22 @@ def test_a_process_for_each_where_compilations_are_counted(
     out = capfd.readouterr().out
     assert "dispatch on emulator (CPU; not an ANE), as M1, ieee arithmetic, strict" in out
     assert out.count("Written to") == 1
+
+
+def test_a_process_that_dies_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    honest = processes.run
+
+    def run(name: str, options: list[str]) -> object:
+        return None if name == "dispatch" else honest(name, options)
+
+    monkeypatch.setattr(processes, "run", run)
+    path = tmp_path / "r.json"
+    arguments = ["bench", "dispatch", "io", *FAST[2:], "--device", "emulator:m1:strict"]
+    assert main([*arguments, "-o", str(path)]) == 1
+    assert [b.name for b in load(path).benchmarks] == ["io"]
+    assert "dispatch: the process that measured it ended without results" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("device", ["emulator", "emulator:m1:strict"])

@@ -86,6 +86,8 @@ def _findings(_bench: Bench, cases: Sequence[Case]) -> Iterable[Finding]:
             continue
         samples = case.metrics["time"].samples
         for percentile in PERCENTILES:
+            if len(samples) < 100 / (100 - percentile):
+                continue  # None of them lies beyond.
             value = float(np.percentile(samples, percentile))
             rule = f"of {len(samples)} samples, linear between neighbours"
             yield Finding(f"{case.name} p{percentile}", round(value, 3), "us", rule)

@@ -100,9 +100,11 @@ def bench(
     _check_before_it_takes_minutes(runner.result(), output)
     if not part:
         typer.echo(f"Device: {runner.result().device}")
+    lost: list[str] = []
     try:
         if chosen.budget() is not None and len(selected) > 1:
-            _run_in_processes(runner, selected, chosen, settings_options(settings), output)
+            options = settings_options(settings)
+            lost = _run_in_processes(runner, selected, chosen, options, output)
         else:
             _run(runner, selected, output)
     finally:
@@ -111,7 +113,9 @@ def bench(
             result.save(output)
             if not part:
                 _show_file(result, output)
-    if any(case.status == "failed" for b in result.benchmarks for case in b.cases):
+    for name in lost:
+        typer.echo(f"pyane: {name}: the process that measured it ended without results", err=True)
+    if lost or any(case.status == "failed" for b in result.benchmarks for case in b.cases):
         raise typer.Exit(1)
 
 
@@ -151,8 +155,11 @@ def _run_in_processes(
     device: Device,
     options: list[str],
     output: Path | None,
-) -> None:
+) -> list[str]:
+    """Names of benchmarks whose processes ended without results."""
     from ..bench import processes
+
+    lost = []
 
     options = ["--device", _device_name(device), *options]
     for benchmark in selected:
@@ -163,10 +170,13 @@ def _run_in_processes(
             if e.benchmark is not None:
                 runner.add(e.benchmark)
             raise
-        if found is not None:
-            runner.add(found)
+        if found is None:
+            lost.append(benchmark.name)
+            continue
+        runner.add(found)
         if output is not None:
             runner.result().save(output)
+    return lost
 
 
 def _device_name(device: Device) -> str:
