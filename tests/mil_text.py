@@ -102,3 +102,16 @@ def single(
         [operation(op, "result", tensor_type(result_dtype, result_shape), arguments)],
         ["result"],
     )
+
+
+def counting_loop(n: int, shape: Sequence[int], body: Sequence[str], result: str) -> str:
+    """A program that turns x into y by `n` turns of a while_loop, each of which makes `result` of v."""
+    kind = tensor_type(np.float16, shape)
+    less = operation("less", "go", "bool", {"x": "%ci", "y": n})
+    count = operation("add", "next", "int32", {"x": "%i", "y": 1})
+    line = (
+        f"int32 turns, {kind} last = while_loop(loop_vars = (int32(0), x))"
+        f'[name = string("loop")] test(int32 ci, {kind} cv) {{ {less} }} -> (go), '
+        f"turn(int32 i, {kind} v) {{ {count} {' '.join(body)} }} -> (next, {result});"
+    )
+    return program({"x": kind}, [line, operation("relu", "y", kind, {"x": "%last"})], ["y"])

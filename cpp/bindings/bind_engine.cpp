@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bindings.h"
+#include "interrupt.h"
 #include "pyane/ane/ane_device.h"
 #include "pyane/base/error.h"
 #include "pyane/engine/device.h"
@@ -253,7 +254,9 @@ void bind_ane(py::module_& engine) {
 
 void bind_engine(py::module_& m) {
   auto engine = m.def_submodule("engine", "Devices, kernels, requests, surfaces.");
+  find_main_thread();
   bind_surface(engine);
+  bind_profile(engine);
 
   py::class_<pyane::TensorSpec>(engine, "TensorSpec", "One input or output of a kernel.")
       .def_readonly("name", &pyane::TensorSpec::name)
@@ -266,8 +269,13 @@ void bind_engine(py::module_& m) {
 
   py::class_<pyane::Request, std::shared_ptr<pyane::Request>>(
       engine, "Request", "Surfaces bound to a kernel. Use pyane.Request.")
-      .def("evaluate", &pyane::Request::evaluate, py::call_guard<py::gil_scoped_release>(),
+      .def("evaluate", &pyane::Request::evaluate,
+           py::call_guard<py::gil_scoped_release, Interruptible>(),
            "Runs the kernel once, without the GIL. Raises EvaluateError.")
+      .def("profile", &pyane::Request::profile,
+           py::call_guard<py::gil_scoped_release, Interruptible>(),
+           "Runs the kernel once and tells where the time went; None, without running it, on "
+           "devices that cannot. Raises EvaluateError.")
       .def_property_readonly("device_time_ns", &pyane::Request::device_time_ns,
                              "The device's own time for the last evaluate; None if not told.")
       .def_property_readonly("states", &pyane::Request::states,
@@ -314,6 +322,7 @@ void bind_engine(py::module_& m) {
       "evaluate",
       [](const std::vector<std::shared_ptr<pyane::Request>>& requests) {
         const py::gil_scoped_release release;
+        const Interruptible interruptible;
         for (const auto& request : requests) request->evaluate();
       },
       py::arg("requests"), "Evaluates the requests in order without returning to Python.");

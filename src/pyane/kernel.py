@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from .device import Device
+    from .profile import Profile
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
@@ -247,6 +248,22 @@ class Kernel:
                 tensor), or the kernel has been unloaded.
         """
         self._own_request().evaluate()
+
+    def profile(self, *, repeat: int = 10) -> Profile:
+        """Evaluate on the kernel's own surfaces, and tell where the time goes.
+
+        Time, GFLOP/s, bytes and percent of this machine's roof per group of operations. Uses what is in `inputs`; states are put back afterwards. See `pyane.profile.Profile`.
+
+        Args:
+            repeat: Evaluations with, and as many without profiling; times are medians.
+
+        Raises:
+            ConfigError: `repeat` is below 1, or the device is not the emulator.
+            EvaluateError: As `evaluate`.
+        """
+        from .profile import profile  # noqa: PLC0415 - it needs this module
+
+        return profile(self, repeat=repeat)
 
     # -- arrays in, arrays out
 

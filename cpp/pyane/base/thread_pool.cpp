@@ -18,6 +18,7 @@
 
 #include "pyane/base/cpu.h"
 #include "pyane/base/error.h"
+#include "pyane/base/interrupt.h"
 
 namespace pyane {
 namespace {
@@ -50,6 +51,7 @@ bool spin_until(const Ready& ready) {
 
 // True on workers, and on a caller while it runs bodies: nested calls stay on their thread.
 thread_local bool inside_parallel = false;
+thread_local PoolObserver* observer_of_caller = nullptr;
 
 struct InsideParallel {
   InsideParallel() { inside_parallel = true; }
@@ -75,7 +77,7 @@ class Pool {
     const std::uint64_t seen = state_.load() >> kGenerationShift;
     for (int i = 1; i < n; ++i) {
       try {
-        workers_.emplace_back([this, seen] { work(seen); });
+        workers_.emplace_back([this, seen, i] { work(seen, i); });
       } catch (const std::system_error&) {
         return;  // Out of threads: fewer do the same work.
       }
@@ -86,6 +88,7 @@ class Pool {
   void run(std::size_t n, const std::function<void(std::size_t)>& body) {
     body_ = &body;
     n_ = n;
+    observer_ = observer_of_caller;
     next_.store(0, std::memory_order_relaxed);
     const std::uint64_t generation = (state_.load() >> kGenerationShift) + 1;
     state_.store((generation << kGenerationShift) | kOpen);
@@ -98,7 +101,7 @@ class Pool {
     }
     {
       const InsideParallel mark;
-      drain();
+      drain(0);
     }
     // Workers that did not come in time are not waited for.
     state_.fetch_and(~kOpen);
@@ -115,12 +118,23 @@ class Pool {
   static constexpr std::uint64_t kOpen = std::uint64_t{1} << 32;
   static constexpr int kGenerationShift = 33;
 
-  void drain() {
-    for (;;) {
+  void drain(int thread) {
+    if (observer_ == nullptr) {
+      run_bodies();
+      return;
+    }
+    const auto begin = PoolObserver::Clock::now();
+    if (run_bodies()) observer_->worked(thread, begin, PoolObserver::Clock::now());
+  }
+
+  // Whether there was anything left.
+  bool run_bodies() {
+    for (bool ran = false;; ran = true) {
       const std::size_t i = next_.fetch_add(1, std::memory_order_relaxed);
-      if (i >= n_) return;
+      if (i >= n_) return ran;
       try {
         (*body_)(i);
+        check_interrupt();  // Only the caller may have something to check.
       } catch (...) {
         const std::lock_guard lock(error_mutex_);
         if (error_ == nullptr) error_ = std::current_exception();
@@ -134,7 +148,7 @@ class Pool {
     return stop_.load() || ((state & kOpen) != 0 && state >> kGenerationShift != seen);
   }
 
-  void work(std::uint64_t seen) {
+  void work(std::uint64_t seen, int thread) {
     inside_parallel = true;
     const auto news = [&] { return has_news(seen); };
     for (;;) {
@@ -149,7 +163,7 @@ class Pool {
       while ((state & kOpen) != 0 && state >> kGenerationShift != seen) {
         if (!state_.compare_exchange_weak(state, state + 1)) continue;
         seen = state >> kGenerationShift;
-        drain();
+        drain(thread);
         state_.fetch_sub(1);
         break;
       }
@@ -161,6 +175,7 @@ class Pool {
   std::atomic<std::size_t> next_{0};
   const std::function<void(std::size_t)>* body_ = nullptr;
   std::size_t n_ = 0;
+  PoolObserver* observer_ = nullptr;
   std::mutex error_mutex_;
   std::exception_ptr error_;
   std::atomic<bool> stop_{false};
@@ -232,7 +247,12 @@ void parallel_for(std::size_t n, const std::function<void(std::size_t)>& body) {
       return;
     }
   }
-  for (std::size_t i = 0; i < n; ++i) body(i);
+  for (std::size_t i = 0; i < n; ++i) {
+    body(i);
+    check_interrupt();
+  }
 }
+
+void observe_pool(PoolObserver* observer) { observer_of_caller = observer; }
 
 }  // namespace pyane

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <functional>
@@ -19,7 +20,8 @@ void set_num_threads(int n);
 /// shape, never by thread count.
 ///
 /// Re-entrant: from inside a body, and when another caller holds the pool, it runs on the calling
-/// thread alone. The first exception thrown by a body is rethrown here after all have stopped.
+/// thread alone. The first exception thrown by a body is rethrown here after all have stopped; so
+/// is what the caller's interrupt check throws (interrupt.h).
 /// Workers spin briefly, then sleep. Safe after fork(): the child starts a pool of its own.
 void parallel_for(std::size_t n, const std::function<void(std::size_t)>& body);
 
@@ -29,5 +31,19 @@ template <typename Body>
 void parallel_for(std::size_t n, const Body& body) {
   parallel_for(n, std::function<void(std::size_t)>(std::cref(body)));
 }
+
+/// Told of the work that parallel_for shares out; for profiles.
+class PoolObserver {
+ public:
+  using Clock = std::chrono::steady_clock;
+  virtual ~PoolObserver() = default;
+  /// A thread ran bodies of one parallel_for; 0 is its caller. Called by that thread, before the
+  /// parallel_for returns.
+  virtual void worked(int thread, Clock::time_point begin, Clock::time_point end) = 0;
+};
+
+/// Whom to tell of the calls that this thread makes from now on; nullptr: nobody. It must outlive
+/// them.
+void observe_pool(PoolObserver* observer);
 
 }  // namespace pyane

@@ -20,6 +20,7 @@
 #include "pyane/emulator/hardware/silent_errors.h"
 #include "pyane/emulator/hardware/values.h"
 #include "pyane/emulator/planner.h"
+#include "pyane/emulator/recorder.h"
 #include "pyane/engine/binding.h"
 #include "pyane/mil/parser.h"
 #include "pyane/mil/verifier.h"
@@ -99,7 +100,27 @@ class EmulatorRequest final : public Request {
 
   std::vector<std::shared_ptr<Surface>> states() const override { return states_; }
 
-  void evaluate() override {
+  void evaluate() override { evaluate_once(); }
+
+  std::optional<Profile> profile() override {
+    Recorder recorder;
+    evaluate_once();
+    return recorder.finish();
+  }
+
+  /// Lets go of the plan, after an evaluation that is running.
+  void unload() {
+    const std::lock_guard lock(mutex_);
+    execution_.reset();
+  }
+
+ private:
+  struct Staged {
+    std::size_t output;
+    std::vector<std::byte> bytes;
+  };
+
+  void evaluate_once() {
     const std::lock_guard lock(mutex_);
     if (execution_ == nullptr) throw_unloaded(*loaded_);
     const Behaviour& behaviour = loaded_->behaviour;
@@ -118,18 +139,6 @@ class EmulatorRequest final : public Request {
       std::memcpy(outputs_[staged.output]->data(), staged.bytes.data(), staged.bytes.size());
     }
   }
-
-  /// Lets go of the plan, after an evaluation that is running.
-  void unload() {
-    const std::lock_guard lock(mutex_);
-    execution_.reset();
-  }
-
- private:
-  struct Staged {
-    std::size_t output;
-    std::vector<std::byte> bytes;
-  };
 
   void replace_nans() const {
     for (std::size_t i = 0; i < output_specs_.size(); ++i) {

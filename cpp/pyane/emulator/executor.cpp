@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "pyane/base/error.h"
+#include "pyane/base/interrupt.h"
+#include "pyane/emulator/recorder.h"
 
 namespace pyane::emulator {
 namespace {
@@ -62,10 +64,19 @@ void ArenaPool::reserve(std::size_t n_bytes) {
 }
 
 void run_steps(const Plan& plan, std::span<const TensorView> views, std::byte* arena) {
+  Recorder* const recorder = Recorder::active();
   for (const PlannedStep& step : plan.steps) {
-    step.step->run({.inputs = views.subspan(step.first_tensor, step.n_inputs),
-                    .outputs = views.subspan(step.first_tensor + step.n_inputs, step.n_outputs),
-                    .scratch = arena == nullptr ? nullptr : arena + step.scratch_offset});
+    const auto run = [&] {
+      step.step->run({.inputs = views.subspan(step.first_tensor, step.n_inputs),
+                      .outputs = views.subspan(step.first_tensor + step.n_inputs, step.n_outputs),
+                      .scratch = arena == nullptr ? nullptr : arena + step.scratch_offset});
+    };
+    check_interrupt();
+    if (recorder == nullptr) {
+      run();
+    } else {
+      recorder->step(plan, step, run);
+    }
   }
 }
 

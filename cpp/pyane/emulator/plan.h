@@ -3,6 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "pyane/emulator/kernels/registry.h"
@@ -33,6 +36,16 @@ struct PlannedStep {
   std::size_t n_inputs = 0;
   std::size_t n_outputs = 0;
   std::size_t scratch_offset = 0;  ///< In the arena, in bytes.
+  std::size_t group = 0;           ///< Of Plan::groups.
+};
+
+/// The operations that a step or several in a row evaluate: for profiles.
+struct PlannedGroup {
+  std::vector<std::string_view> operations;  ///< Names in the registry; none: copies.
+  std::string output;                        ///< Name of the first value made.
+  int line = 0;
+  std::optional<double> flops;
+  bool is_control = false;  ///< Steps of its blocks' plans are groups of their own.
 };
 
 /// A compiled function: steps in order, everything laid out. Immutable, shared by all requests of a
@@ -43,6 +56,7 @@ struct Plan {
   std::vector<TensorSpec> states;   ///< By name.
   std::vector<PlannedTensor> tensors;
   std::vector<PlannedStep> steps;
+  std::vector<PlannedGroup> groups;  ///< The first: copies between surfaces.
   std::size_t arena_bytes = 0;
   std::vector<std::shared_ptr<const void>> owners;  ///< Of the constants' memory.
 };

@@ -91,7 +91,7 @@ void PlanMemory::add_step(std::unique_ptr<Step> step, const Inputs& inputs,
     if (inputs[i] && step->reads_input(i)) touch(*inputs[i]);
   }
   for (const Place& output : outputs) touch(output);
-  steps_.push_back({std::move(step), inputs, outputs});
+  steps_.push_back({std::move(step), inputs, outputs, group_});
 }
 
 void PlanMemory::add_copy(const Place& source, const Place& target) {
@@ -160,7 +160,8 @@ void PlanMemory::finish(Plan& plan) {
                         .first_tensor = plan.tensors.size(),
                         .n_inputs = pending.inputs.size(),
                         .n_outputs = pending.outputs.size(),
-                        .scratch_offset = blocks[first_scratch + i].offset};
+                        .scratch_offset = blocks[first_scratch + i].offset,
+                        .group = pending.group};
     for (std::size_t k = 0; k < pending.inputs.size(); ++k) {
       if (pending.inputs[k]) {
         add_tensor(*pending.inputs[k], pending.step->reads_input(k));

@@ -49,6 +49,8 @@ class PlanMemory {
     return buffers_[place.buffer].owner;
   }
 
+  /// Steps from here on are of this group (Plan::groups).
+  void begin_group(std::size_t group) { group_ = group; }
   void add_step(std::unique_ptr<Step> step, const Inputs& inputs,
                 const std::vector<Place>& outputs);
   void add_copy(const Place& source, const Place& target);
@@ -75,12 +77,14 @@ class PlanMemory {
     std::unique_ptr<Step> step;
     Inputs inputs;
     std::vector<Place> outputs;
+    std::size_t group;
   };
 
   std::size_t add_buffer(Buffer buffer);
 
   std::vector<Buffer> buffers_;
   std::vector<PendingStep> steps_;
+  std::size_t group_ = 0;
 };
 
 /// An operand that the program does not give.

@@ -14,6 +14,7 @@
 #include "pyane/emulator/kernels/fused.h"
 #include "pyane/emulator/places.h"
 #include "pyane/emulator/plan_memory.h"
+#include "pyane/mil/cost.h"
 
 namespace pyane::emulator {
 namespace {
@@ -31,11 +32,14 @@ class Planner {
         is_emitted_(graph_.nodes.size(), false) {}
 
   Plan run() {
+    plan_.groups.emplace_back();
     collect_surfaces();
     for (const NodeGroup& group : fuse(graph_.nodes, graph_.function, options_.optimizes)) {
+      name_group(group);
       emit(group);
       for (const std::size_t node : group) is_emitted_[node] = true;
     }
+    memory_.begin_group(0);
     for (const ValueId value : unit_.outputs) {
       const Place& target = places_.output(value);
       if (!places_.is_made_at(value, target)) memory_.add_copy(places_.of(value), target);
@@ -88,6 +92,30 @@ class Planner {
   }
 
   // ---- Steps
+
+  /// What is emitted next is told as these nodes.
+  void name_group(const NodeGroup& group) {
+    PlannedGroup named{.operations = {},
+                       .output = {},
+                       .line = 0,
+                       .flops = 0.0,
+                       .is_control = graph_.nodes[group[0]].record->is_control};
+    for (const std::size_t member : group) {
+      const Node& node = graph_.nodes[member];
+      if (node.is_known) return;  // Nothing to evaluate.
+      named.operations.push_back(node.record->op);
+      const auto flops = mil::flops(graph_.function, *node.operation);
+      named.flops = named.flops && flops ? std::optional(*named.flops + *flops) : std::nullopt;
+    }
+    if (named.is_control) named.flops.reset();
+    const mil::VerifiedOperation& first = *graph_.nodes[group[0]].operation;
+    named.line = first.operation->location.line;
+    // write_state makes nothing.
+    named.output = first.outputs.empty() ? first.operation->display_name()
+                                         : graph_.value_of(first.outputs[0]).name;
+    memory_.begin_group(plan_.groups.size());
+    plan_.groups.push_back(std::move(named));
+  }
 
   void emit(const NodeGroup& group) {
     const KernelRecord& record = *graph_.nodes[group[0]].record;

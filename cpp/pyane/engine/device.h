@@ -9,6 +9,7 @@
 
 #include "pyane/base/dtype.h"
 #include "pyane/base/shape.h"
+#include "pyane/engine/profile.h"
 #include "pyane/mil/weights.h"
 #include "pyane/surface/surface.h"
 
@@ -31,6 +32,9 @@ class Request {
   virtual ~Request() = default;
   /// Runs the kernel once. @throws EvaluateError
   virtual void evaluate() = 0;
+  /// Runs the kernel once, and tells where the time went; nullopt, and nothing is run, on devices
+  /// that cannot. @throws EvaluateError
+  virtual std::optional<Profile> profile() { return std::nullopt; }
   /// The device's own time for the last evaluate, in nanoseconds, where it was asked for and told.
   virtual std::optional<std::uint64_t> device_time_ns() const { return std::nullopt; }
   /// Memory of the states, one surface per state and in their order.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import typing
-__all__: list[str] = ['Device', 'Kernel', 'Numerics', 'Request', 'Surface', 'TensorSpec', 'activation_knots', 'ane_budget', 'ane_device_info', 'ane_unavailable_reason', 'create_ane', 'create_emulator', 'create_surface', 'emulated_ops', 'evaluate', 'open_surface', 'signature', 'surface_kind', 'wrap_surface']
+__all__: list[str] = ['Device', 'Kernel', 'Numerics', 'Profile', 'ProfileGroup', 'Request', 'Surface', 'TensorSpec', 'activation_knots', 'ane_budget', 'ane_device_info', 'ane_unavailable_reason', 'create_ane', 'create_emulator', 'create_surface', 'emulated_ops', 'evaluate', 'open_surface', 'signature', 'surface_kind', 'wrap_surface']
 class Surface:
     """
     Memory shared with a device. Use pyane.Surface.
@@ -37,6 +37,65 @@ class Surface:
         """
         Linux: the file descriptor, owned by the surface. macOS: the IOSurface id.
         """
+class ProfileGroup:
+    """
+    What a device evaluates at once.
+    """
+    @property
+    def flops(self) -> float | None:
+        """
+        Of one run; None: not known.
+        """
+    @property
+    def line(self) -> int:
+        """
+        Of the first operation, in the text.
+        """
+    @property
+    def n_bytes(self) -> int | None:
+        """
+        Of the tensors that one run reads and writes; None: of its blocks.
+        """
+    @property
+    def operations(self) -> list[str]:
+        """
+        MIL names; none: copies.
+        """
+    @property
+    def output(self) -> str:
+        """
+        Name of the first value made.
+        """
+    @property
+    def parent(self) -> int | None:
+        """
+        Index of the cond or while_loop in whose block it is, or None.
+        """
+    @property
+    def runs(self) -> int:
+        ...
+    @property
+    def total_ns(self) -> int:
+        """
+        Of all runs, blocks included.
+        """
+class Profile:
+    """
+    Where the time of one evaluation went.
+    """
+    @property
+    def groups(self) -> list[ProfileGroup]:
+        """
+        Those that ran, parents first.
+        """
+    @property
+    def spans(self) -> list:
+        """
+        (thread, group, begin_ns, end_ns); thread 0 evaluates, others help.
+        """
+    @property
+    def total_ns(self) -> int:
+        ...
 class TensorSpec:
     """
     One input or output of a kernel.
@@ -64,6 +123,10 @@ class Request:
     def evaluate(self) -> None:
         """
         Runs the kernel once, without the GIL. Raises EvaluateError.
+        """
+    def profile(self) -> Profile | None:
+        """
+        Runs the kernel once and tells where the time went; None, without running it, on devices that cannot. Raises EvaluateError.
         """
     @property
     def device_time_ns(self) -> int | None:
