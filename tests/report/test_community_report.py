@@ -205,6 +205,10 @@ def test_results_join_the_rows() -> None:
         "@SethBurkart123, @x",
     ]
     assert found["M2 Max"][0] == "110"
+    assert list(found) == [
+        *("Chip", "M1 Pro", "M1 Max", "M2 Max"),
+        *("M3 Ultra*", "M4 Pro", "M4 Max", "M5"),
+    ]
     assert found["M1 Pro"] == transcribed(TRAINING)[1][1:]
     assert [row[2] for row in _peak if row[0] == "M4 Max"] == ["10.93-11.50"]
     assert "900" not in text.partition("## On the emulator")[0].partition("## Model")[2]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+from ..chips import all_chips
 from .quantity import merged
 from .rows import PeakRow, SustainedRow, TrainingRow
 
@@ -47,7 +48,7 @@ def merge_training(
             contributors=_joined(old.contributors, new.contributors),
             n_results=old.n_results + new.n_results,
         )
-    return tuple(rows)
+    return _oldest_first(rows)
 
 
 def merge_peak(reported: Sequence[PeakRow], own: Sequence[PeakRow]) -> tuple[PeakRow, ...]:
@@ -69,14 +70,20 @@ def merge_peak(reported: Sequence[PeakRow], own: Sequence[PeakRow]) -> tuple[Pea
             contributors=_joined(old.contributors, new.contributors),
             n_results=old.n_results + new.n_results,
         )
-    return tuple(rows)
+    return _oldest_first(rows)
 
 
 def merge_sustained(
     reported: Sequence[SustainedRow], own: Sequence[SustainedRow]
 ) -> tuple[SustainedRow, ...]:
     """Rows side by side: their shares are of different things."""
-    return (*reported, *own)
+    return _oldest_first([*reported, *own])
+
+
+def _oldest_first(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """By the age of the chip; what is unknown comes last."""
+    order = {chip.name: i for i, chip in enumerate(all_chips())}
+    return tuple(sorted(rows, key=lambda row: order.get(row.chip, len(order))))
 
 
 def _find(rows: Sequence[Row], row: Row) -> int | None:
