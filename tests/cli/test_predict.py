@@ -59,7 +59,8 @@ def test_json_is_the_prediction(capsys: pytest.CaptureFixture[str]) -> None:
         ("m1", "evaluate in a loop"),
     ]
     text = Path("conv.mil").read_text()
-    assert found[0] == json.loads(json.dumps(predict_program(text, "m5pro").to_dict()))
+    expected = predict_program(text, "m5pro").to_dict() | {"refused_by": []}
+    assert found[0] == json.loads(json.dumps(expected))
     assert found[0]["dominant"] == "arithmetic"
 
 
@@ -71,6 +72,17 @@ def test_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert " * weights" in out
     assert "Compressed weights would take less here: 4-bit palettes" in out
     assert "hidden by the rest" in out
+
+
+def test_chips_that_refuse_the_program_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """sin is there from M3 on."""
+    Path("sin.mil").write_text(programs.elementwise([1, 64, 32, 32], "sin"))
+    m1, m3 = says(capsys, "sin.mil", "--chip", "m1,m3").splitlines()[1:3]
+    assert "refused, says pyane check (ANE" in m1
+    assert "refused" not in m3
+    out = json.loads(says(capsys, "sin.mil", "--chip", "m1,m3", "--json"))["predictions"]
+    assert [bool(one["refused_by"]) for one in out] == [True, True, False, False]
+    assert "Note: refused" in says(capsys, "sin.mil", "--chip", "m1", "--explain")
 
 
 def test_training(capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +125,7 @@ def test_options_of_training(capsys: pytest.CaptureFixture[str]) -> None:
         "stories15m", "m2", pipeline="dynamic", batch=2, positions=64, accumulation=4
     )
     (found,) = json.loads(out)["predictions"]
-    assert found == json.loads(json.dumps(expected.to_dict()))
+    assert found == json.loads(json.dumps(expected.to_dict() | {"refused_by": []}))
 
 
 def test_open_shapes_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -246,3 +246,17 @@ def test_blocks_count_as_their_costlier_branch() -> None:
     )
     work = workload(text)
     assert work.matrix_flops == work.flops == 2 * 8**3
+
+
+def test_operations_on_constants_are_constants() -> None:
+    @mil.program(x=mil.fp16[4, 64])
+    def turned(x: mil.Var) -> mil.Var:
+        w = mil.const(val=np.ones((32, 64), np.float16))
+        other = mil.const(val=np.full((64, 32), 2, np.float16))
+        weight = mil.add(x=mil.transpose(x=w, perm=[1, 0]), y=other)
+        return mil.matmul(x=x, y=weight, name="y")
+
+    work = workload(turned)
+    assert [step.op for step in work.steps] == ["matmul"]
+    assert work.weight_bytes == 2 * 64 * 32  # what is left of both when compiled
+    assert work.matrix_flops == 2 * 4 * 64 * 32

@@ -11,6 +11,7 @@ from .model_options import FunctionOption, LinksOption, ModelArgument, ShapeOpti
 
 if TYPE_CHECKING:
     from ..llama import Config
+    from ..model import Model
     from ..perf import Prediction
 
 _BASIS = {"measured": "", "sibling": "~", "between": "~~"}
@@ -91,6 +92,7 @@ def predict(
         )
     )
     made: list[tuple[Prediction, ...]]
+    refused: dict[str, list[str]] = {}
     if training:
         sizes = _sizes(training)
         made = [
@@ -107,9 +109,9 @@ def predict(
             for name in names
         ]
     else:
-        work = perf.workload(
-            load_model(model, function=function, shapes=shape, allow_links=allow_links)
-        )
+        loaded = load_model(model, function=function, shapes=shape, allow_links=allow_links)
+        work = perf.workload(loaded)
+        refused = _refused(loaded, names)
         made = [
             (perf.predict_program(work, name), perf.predict_program(work, name, mode="loop"))
             for name in names
@@ -117,15 +119,25 @@ def predict(
     if as_json:
         import json
 
-        flat: list[dict[str, Any]] = [one.to_dict() for group in made for one in group]
+        flat: list[dict[str, Any]] = [
+            {**one.to_dict(), "refused_by": refused.get(one.chip, [])}
+            for group in made
+            for one in group
+        ]
         typer.echo(json.dumps({"predictions": flat}, indent=2))
         return
     if explain:
         from ..perf.explain import explain as explained
 
-        typer.echo("\n\n".join(explained(one) for group in made for one in group))
+        typer.echo(
+            "\n\n".join(
+                explained(one) + _refusal(one, refused, "\n   Note: ")
+                for group in made
+                for one in group
+            )
+        )
         return
-    for line in _training_table(made) if training else _program_table(made):
+    for line in _training_table(made) if training else _program_table(made, refused):
         typer.echo(line)
 
 
@@ -148,13 +160,37 @@ def _check_options(
             raise ConfigError(msg)
 
 
-def _program_table(made: list[tuple[Prediction, ...]]) -> list[str]:
+def _refused(model: Model, names: list[str]) -> dict[str, list[str]]:
+    """Rules by which a chip refuses the model, as far as sources agree: it would take no time at all."""
+    from ..check import SEVERITIES, check
+    from ..errors import BlobError
+
+    try:
+        found = check(model, chip=names)
+    except BlobError:  # rules about values need the weights, times do not
+        return {}
+    refused: dict[str, list[str]] = {}
+    for finding in found:
+        if finding.severity in SEVERITIES[:2] and not finding.is_contested:
+            rules = refused.setdefault(finding.chip, [])
+            if finding.rule not in rules:
+                rules.append(finding.rule)
+    return refused
+
+
+def _refusal(prediction: Prediction, refused: dict[str, list[str]], before: str) -> str:
+    rules = refused.get(prediction.chip)
+    return f"{before}refused, says pyane check ({', '.join(rules)})" if rules else ""
+
+
+def _program_table(made: list[tuple[Prediction, ...]], refused: dict[str, list[str]]) -> list[str]:
     lines = [
         f"{'chip':<11}{'one evaluate':>13}{'range':>20}{'in a loop':>12}{'compile':>10}  mostly"
     ]
     lines += [
         f"{_chip(single):<11}{_time(single.seconds):>13}{_range(single):>20}{_time(loop.seconds):>12}"
         f"{_time(single.extra['compile_seconds']):>10}  {single.dominant.name}"
+        f"{_refusal(single, refused, '; ')}"
         for single, loop in made
     ]
     return lines + _legend(made)

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from .model import predict_program
 from .prediction import Prediction, Term
-from .program_work import Workload, workload
+from .program_reader import workload
+from .program_work import Workload
 from .training import predict_training
 
 __all__ = [

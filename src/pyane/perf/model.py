@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from .constants import Constants, constants, fitted
 from .prediction import Prediction, Term
-from .program_work import Step, Weight, Workload, workload
+from .program_reader import workload
+from .program_work import Step, Weight, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

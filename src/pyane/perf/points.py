@@ -9,7 +9,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from . import programs
-from .program_work import Workload, workload
+from .program_reader import workload
+from .program_work import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,8 @@ import numpy as np
 from ..llama.flops import training_flops
 from ..llama.kernels import KernelShape
 from ..llama.layer_kernels import Definitions, interfaces
-from .program_work import Workload, workload
+from .program_reader import workload
+from .program_work import Workload
 
 if TYPE_CHECKING:
     from ..llama import Config, PipelineOptions
