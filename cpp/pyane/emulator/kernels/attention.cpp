@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <tuple>
 #include <utility>
 
 #include "pyane/base/thread_pool.h"
@@ -17,8 +18,8 @@
 namespace pyane::emulator {
 namespace {
 
-/// Scores of as many heads as fit are computed at once.
-constexpr std::int64_t kScoreBytes = std::int64_t{8} << 20;
+/// Scores of as many heads as fit the caches are computed at once.
+constexpr std::int64_t kScoreBytes = std::int64_t{1} << 20;
 
 std::int64_t align(std::int64_t n_bytes) { return (n_bytes + 63) / 64 * 64; }
 
@@ -40,6 +41,7 @@ class Attention final : public Step {
         at_once_(heads_at_once),
         scores_(score_spec(context)),
         results_(result_spec(context)),
+        is_scaled_(hardware::mac_unit(context, 0, 1, width_) == nullptr),
         table_(tile_table()) {
     const TensorView& mask = context.inputs[3];
     has_mask_ = !mask.is_absent();
@@ -94,6 +96,7 @@ class Attention final : public Step {
     std::swap(spec.b.row_stride, spec.b.col_stride);
     spec.c = dense(DType::kFp32, n_queries_, n_keys_, at_once_);
     spec.unit = hardware::mac_unit(context, 0, 1, width_);
+    if (spec.unit == nullptr) spec.scale = scale();  // Else `soften` does it.
     return spec;
   }
 
@@ -109,14 +112,12 @@ class Attention final : public Step {
   /// Scores of one query to weights, in place.
   void soften(const StepArguments& arguments, std::int64_t row, float* scores) const {
     const auto n = static_cast<std::size_t>(n_keys_);
-    const float root = std::sqrt(static_cast<float>(width_));
-    for (std::size_t i = 0; i < n; ++i) scores[i] /= root;
+    if (!is_scaled_) table_.scale(scores, scale(), n);
     if (has_mask_) add_mask(arguments.inputs[3].data, row, scores);
     table_.exp_shifted(scores, table_.largest(scores, n), n);
     std::array<float, kSumLanes> lanes{};
     table_.add_to_lanes(scores, n, lanes.data());
-    const float sum = sum_lanes(lanes.data());
-    for (std::size_t i = 0; i < n; ++i) scores[i] /= sum;
+    table_.scale(scores, 1.0F / sum_lanes(lanes.data()), n);
   }
 
   void add_mask(const std::byte* mask, std::int64_t row, float* scores) const {
@@ -127,16 +128,28 @@ class Attention final : public Step {
     }
     const std::int64_t stride = mask_layout_.stride(mask_layout_.rank - 1);
     const auto bytes = static_cast<std::int64_t>(dtype_size(mask_dtype_));
-    for (std::int64_t i = 0; i < n_keys_; ++i) {
-      float value = 0;
-      load_floats(mask_dtype_, mask + (offset + i * stride) * bytes, &value, 1);
-      if (mask_dtype_ != DType::kBool) {
-        scores[i] += value;
-      } else if (value == 0) {
-        scores[i] = -INFINITY;
+    mask += offset * bytes;
+    std::array<float, 256> values{};
+    constexpr auto kMost = static_cast<std::int64_t>(std::tuple_size_v<decltype(values)>);
+    for (std::int64_t first = 0; first < n_keys_; first += kMost) {
+      const auto n = static_cast<std::size_t>(std::min(kMost, n_keys_ - first));
+      if (stride == 1) {
+        load_floats(mask_dtype_, mask + first * bytes, values.data(), n);
+      } else {
+        float value = 0;
+        load_floats(mask_dtype_, mask, &value, 1);  // Broadcast, or one key.
+        std::fill_n(values.begin(), n, value);
       }
+      float* part = scores + first;
+      if (mask_dtype_ != DType::kBool) {
+        table_.add_rows(values.data(), part, n);
+        continue;
+      }
+      for (std::size_t i = 0; i < n; ++i) part[i] = values[i] != 0 ? part[i] : -INFINITY;
     }
   }
+
+  float scale() const { return 1.0F / std::sqrt(static_cast<float>(width_)); }
 
   DType dtype_;
   std::int64_t n_queries_;
@@ -147,6 +160,7 @@ class Attention final : public Step {
   std::int64_t at_once_;
   Gemm scores_;
   Gemm results_;
+  bool is_scaled_;  ///< The product of query and key multiplies by scale().
   const TileTable& table_;
   bool has_mask_ = false;
   DType mask_dtype_ = DType::kFp16;
