@@ -14,6 +14,7 @@
 #include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
 #include "pyane/linalg/gemm.h"
+#include "pyane/linalg/product.h"
 
 // Every instruction set of this CPU, layout and dtype against sums in double, and the same bits for
 // every number of threads. Shapes that real operations give are tested from Python.
@@ -40,6 +41,8 @@ using pyane::linalg::Gemm;
 using pyane::linalg::GemmBias;
 using pyane::linalg::GemmOperand;
 using pyane::linalg::GemmSpec;
+using pyane::linalg::multiply_by_blas;
+using pyane::linalg::multiply_packed;
 
 std::mt19937 rng(1);
 
@@ -131,6 +134,8 @@ struct Case {
   std::int64_t b_matrices = 1;
   GemmBias bias = GemmBias::kNone;
   bool packs = false;
+  float scale = 1.0F;
+  bool adds_to_c = false;
 };
 
 void run_case(const Case& test) {
@@ -138,6 +143,7 @@ void run_case(const Case& test) {
   const Matrix b = make_matrix(test.b, test.dtype, test.k, test.n, test.b_matrices, test.batch);
   Matrix c = make_matrix(test.c, test.c_dtype, test.m, test.n,
                          static_cast<std::int64_t>(test.batch), test.batch);
+  const Matrix old = c;
   const Matrix bias =
       make_matrix(Layout::kRows, test.dtype, 1, std::max(test.m, test.n), 1, test.batch);
   GemmSpec spec{.m = test.m, .n = test.n, .k = test.k};
@@ -146,6 +152,8 @@ void run_case(const Case& test) {
   spec.c = c.operand;
   spec.bias = test.bias;
   spec.bias_dtype = test.dtype;
+  spec.scale = test.scale;
+  spec.adds_to_c = test.adds_to_c;
   Gemm gemm(spec);
   const void* a_data = a.memory.data();
   const void* b_data = b.memory.data();
@@ -165,6 +173,7 @@ void run_case(const Case& test) {
     gemm.run(a_data, b_data, bias.memory.data(), c.memory.data(), static_cast<std::byte*>(aligned));
     if (threads == 1) {
       first = c.memory;
+      c.memory = before;
       n_allocations = 0;
       gemm.run(a_data, b_data, bias.memory.data(), c.memory.data(),
                static_cast<std::byte*>(aligned));
@@ -186,13 +195,19 @@ void run_case(const Case& test) {
           sum += product;
           size += std::abs(product);
         }
+        sum *= static_cast<double>(test.scale);
+        size *= std::abs(static_cast<double>(test.scale));
+        if (test.adds_to_c) {
+          sum += old.get(p, i, j);
+          size += std::abs(old.get(p, i, j));
+        }
         if (test.bias != GemmBias::kNone) {
           const double add = bias.get(0, 0, test.bias == GemmBias::kPerRow ? i : j);
           sum += add;
           size += std::abs(add);
         }
         const double bound =
-            eps * std::abs(sum) + 2 * 0x1p-24 * static_cast<double>(test.k + 1) * size + 0x1p-25;
+            eps * std::abs(sum) + 2 * 0x1p-24 * static_cast<double>(test.k + 2) * size + 0x1p-25;
         CHECK(std::abs(c.get(p, i, j) - sum) <= bound);
         is_written[static_cast<std::size_t>(c.place(p, i, j))] = true;
       }
@@ -222,6 +237,17 @@ void test_layouts() {
               {.m = 31, .n = 45, .k = 8, .c = c, .dtype = dtype, .c_dtype = c_dtype, .bias = bias});
           run_case(
               {.m = 45, .n = 5, .k = 8, .c = c, .dtype = dtype, .c_dtype = c_dtype, .bias = bias});
+          for (const std::int64_t n : {5, 45}) {
+            run_case({.m = 31,
+                      .n = n,
+                      .k = 8,
+                      .c = c,
+                      .dtype = dtype,
+                      .c_dtype = c_dtype,
+                      .bias = bias,
+                      .scale = -0.3F,
+                      .adds_to_c = true});
+          }
         }
       }
     }
@@ -260,6 +286,60 @@ void test_batches() {
   run_case({.m = 4, .n = 4, .k = 4, .batch = 0});
 }
 
+// Constants of fp16 stay fp16 panels: the same bits as packing at every run.
+void test_packed_constants() {
+  for (const DType dtype : {DType::kFp16, DType::kFp32}) {
+    const Matrix a = make_matrix(Layout::kRows, dtype, 75, 300, 3, 3);
+    const Matrix b = make_matrix(Layout::kCols, dtype, 300, 90, 1, 3);
+    Matrix c = make_matrix(Layout::kRows, DType::kFp32, 75, 90, 3, 3);
+    GemmSpec spec{.m = 75, .n = 90, .k = 300, .a = a.operand, .b = b.operand, .c = c.operand};
+    Gemm(spec).run(a.memory.data(), b.memory.data(), nullptr, c.memory.data());
+    const std::vector<std::byte> plain = c.memory;
+    Gemm packed(spec);
+    CHECK(packed.pack_a(a.memory.data()));
+    CHECK(packed.pack_b(b.memory.data()));
+    packed.run(nullptr, nullptr, nullptr, c.memory.data());
+    CHECK(c.memory == plain);
+  }
+}
+
+// Small integers: every sum is exact, so both ways give the same bits.
+void test_product() {
+  for (const DType dtype : {DType::kFp16, DType::kFp32}) {
+    for (const Layout layout : {Layout::kRows, Layout::kCols}) {
+      Matrix a = make_matrix(layout, dtype, 23, 61, 2, 2);
+      Matrix b = make_matrix(layout, dtype, 61, 34, 2, 2);
+      for (Matrix* x : {&a, &b}) {
+        const std::size_t width = pyane::dtype_size(dtype);
+        for (std::size_t i = 0; i < x->memory.size() / width; ++i) {
+          const float value = static_cast<float>(i % 11) - 5.0F;
+          const pyane::half_bits half = pyane::float_to_half(value);
+          std::memcpy(x->memory.data() + i * width,
+                      width == 2 ? static_cast<const void*>(&half) : &value, width);
+        }
+      }
+      std::vector<float> by_blas(2 * 23 * 40, 3.0F);
+      std::vector<float> packed = by_blas;
+      GemmSpec spec{.m = 23, .n = 34, .k = 61, .a = a.operand, .b = b.operand};
+      spec.c = {.dtype = DType::kFp32, .row_stride = 40, .col_stride = 1, .offsets = {0, 23 * 40}};
+      for (const bool adds : {true, false}) {
+        spec.scale = 0.5F;
+        spec.adds_to_c = adds;
+        multiply_by_blas(spec, a.memory.data(), b.memory.data(), by_blas.data());
+        multiply_packed(spec, a.memory.data(), b.memory.data(), packed.data());
+        CHECK(by_blas == packed);
+      }
+      spec.c.dtype = DType::kFp16;
+      CHECK_THROWS(pyane::ShapeError,
+                   multiply_packed(spec, a.memory.data(), b.memory.data(), packed.data()));
+      spec.c.dtype = DType::kFp32;
+      spec.a.row_stride = spec.a.col_stride = 2;
+      CHECK_THROWS(pyane::ShapeError,
+                   multiply_by_blas(spec, a.memory.data(), b.memory.data(), by_blas.data()));
+    }
+  }
+}
+
 void test_errors() {
   CHECK_THROWS(pyane::ShapeError, Gemm({.m = -1, .n = 1, .k = 1}));
   CHECK_THROWS(pyane::ShapeError, Gemm({.m = 1, .n = 1, .k = 1, .a = {.dtype = DType::kInt32}}));
@@ -276,6 +356,8 @@ int main() {
     test_layouts();
     test_sizes();
     test_batches();
+    test_packed_constants();
+    test_product();
   }
   test_errors();
   return 0;
