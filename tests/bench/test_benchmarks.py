@@ -38,7 +38,7 @@ SMALL = Settings(quick=True, seconds=0, min_runs=2)
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peak, "CONFIGURATIONS", ((4, 32, 8), (128, 512, 1), (2, 48, 33)))
+    monkeypatch.setattr(peak, "CONFIGURATIONS", ((4, 32, 8), (64, 96, 1), (2, 48, 33)))
     monkeypatch.setattr(sustained, "WINDOW_SECONDS", 0.02)
     monkeypatch.setattr(sustained, "SLICE_SECONDS", 0.002)
     monkeypatch.setattr(sustained, "DEPTH", 3)
