@@ -80,7 +80,9 @@ def report_work() -> TrainingWork:
 def engine_ms(chip: str, fit: dict[str, Any], work: TrainingWork) -> float:
     """Predicted milliseconds of the engine in a step."""
     known = constants(chip, fit).likely
-    return 1e3 * work.n_layers * sum(total(program_terms(p, known, "loop")) for p in work.programs)
+    return 1e3 * sum(
+        times * total(program_terms(program, known, "loop")) for program, times in work.programs
+    )
 
 
 def fit_rates(*, swapped: bool = False) -> dict[str, Any]:
@@ -135,33 +137,33 @@ def program_errors(fit: dict[str, Any], *, held_out: bool) -> list[float]:
     ]
 
 
-def compile_points() -> list[tuple[str, Any, int, float, bool]]:
-    """Chip, programs, seconds of a compilation, and whether it is held out."""
-    made: list[tuple[str, Any, int, float, bool]] = [
-        (p.chip, [p.work], 1, p.seconds, p.held_out) for p in points.load() if p.mode == "compile"
+def compile_points() -> list[tuple[str, Any, float, bool]]:
+    """Chip, programs and how often each, seconds of a compilation, and whether it is held out."""
+    made: list[tuple[str, Any, float, bool]] = [
+        (p.chip, [(p.work, 1)], p.seconds, p.held_out) for p in points.load() if p.mode == "compile"
     ]
-    work = report_work()
-    baked = [program for program in work.programs if program.weights]
+    compiled = report_work().compiled
     for row, held_out in points.training_rows():
         if row.compile_seconds_per_10:
-            made.append(
-                (row.chip, baked, work.n_layers, row.compile_seconds_per_10.middle, held_out)
-            )
+            made.append((row.chip, compiled, row.compile_seconds_per_10.middle, held_out))
     return made
 
 
 def fit_compile() -> dict[str, float]:
     """Fixed cost of a program, and milliseconds per megabyte of weights."""
-    used = [p for p in compile_points() if not p[4]]
+    used = [p for p in compile_points() if not p[3]]
 
     def residuals(x: Any) -> Any:
         values = dict(zip(COMPILE_START, np.exp(x), strict=True))
         return [
             math.log(
-                sum(compile_seconds(w, chip, programs=n, fit={"compile": values}) for w in programs)
+                sum(
+                    compile_seconds(work, chip, programs=times, fit={"compile": values})
+                    for work, times in programs
+                )
                 / seconds
             )
-            for chip, programs, n, seconds, _ in used
+            for chip, programs, seconds, _ in used
         ]
 
     found = least_squares(

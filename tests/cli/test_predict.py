@@ -109,7 +109,7 @@ def test_chips_with_commas_or_repeated(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_options_of_training(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--pipeline", "dynamic", "--batch-size", "2", "--seq-len", "64"]
+    options = ["--pipeline", "dynamic", "--batch-size", "2", "--seq-len", "64", "--cls", "ane"]
     out = says(
         capsys,
         "--training",
@@ -122,7 +122,7 @@ def test_options_of_training(capsys: pytest.CaptureFixture[str]) -> None:
         "--json",
     )
     expected = predict_training(
-        "stories15m", "m2", pipeline="dynamic", batch=2, positions=64, accumulation=4
+        "stories15m", "m2", pipeline="dynamic", cls="ane", batch=2, positions=64, accumulation=4
     )
     (found,) = json.loads(out)["predictions"]
     assert found == json.loads(json.dumps(expected.to_dict() | {"refused_by": []}))

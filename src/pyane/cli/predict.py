@@ -36,6 +36,9 @@ def predict(
     pipeline: Annotated[
         str, typer.Option("--pipeline", help="Of --training: static (default) or dynamic.")
     ] = "",
+    cls: Annotated[
+        str, typer.Option("--cls", help="Of --training: classifier on the cpu (default) or ane.")
+    ] = "",
     batch_size: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(help="Sequences in a micro-batch. Default: 1.", min=1),
@@ -75,6 +78,7 @@ def predict(
         bool(training),
         {
             "--pipeline": pipeline,
+            "--cls": cls,
             "--batch-size": batch_size,
             "--seq-len": seq_len,
             "--accumulation": accumulation,
@@ -101,6 +105,7 @@ def predict(
                     sizes,
                     name,
                     pipeline=pipeline or "static",
+                    cls=cls or "cpu",
                     batch=batch_size or 1,
                     positions=seq_len,
                     accumulation=accumulation,

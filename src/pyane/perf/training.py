@@ -39,6 +39,7 @@ def predict_training(
     chip: str,
     *,
     pipeline: str = "static",
+    cls: str = "cpu",
     batch: int = 1,
     positions: int | None = None,
     accumulation: int | None = None,
@@ -52,15 +53,15 @@ def predict_training(
     Args:
         config: Sizes of the model, or the name of a preset.
         chip: As in `pyane.chips.find`.
-        pipeline: "static" or "dynamic"; tensors are inputs and outputs of their own, the classifier
-            is on the CPU.
+        pipeline: "static" or "dynamic"; tensors are inputs and outputs of their own.
+        cls: Where the classifier runs: "cpu", as in the community's report, or "ane".
         batch: Sequences in a micro-batch.
         positions: Tokens of a sequence; None: the model's `seq_len`.
         accumulation: Micro-batches in an update; None: 10 in the static pipeline, 1 in the dynamic.
         fit: Take these constants for fitted.json.
 
     Raises:
-        ConfigError: There is no such chip, preset or pipeline, or a size is not positive.
+        ConfigError: There is no such chip, preset, pipeline or place, or a size is not positive.
     """
     from ..llama import PRESETS, PipelineOptions  # noqa: PLC0415 -- NumPy
 
@@ -69,7 +70,7 @@ def predict_training(
             msg = f"no preset '{config}'; presets are {', '.join(PRESETS)}"
             raise ConfigError(msg)
         config = PRESETS[config]
-    options = PipelineOptions(pipeline=pipeline)
+    options = PipelineOptions(pipeline=pipeline, cls=cls)
     given = {
         "batch": batch,
         "positions": config.seq_len if positions is None else positions,
@@ -80,8 +81,8 @@ def predict_training(
             msg = f"{name} must be at least 1, got {value}"
             raise ConfigError(msg)
     fit = fitted() if fit is None else fit
-    work = training_work(config, options, given["batch"], given["positions"], given["accumulation"])
     found = chips.find(chip)
+    work = training_work(config, options, *given.values(), chip=found.name)
     known = constants(chip, fit)
     rate, slow, fast = stream_rates(found, fit)
     products = matmul_rate(found)
@@ -90,7 +91,7 @@ def predict_training(
     band = math.exp(fit["band"]["training"])
     engine = terms[0].seconds
     compiling = sum(
-        compile_seconds(program, chip, fit=fit) for program in work.programs if program.weights
+        compile_seconds(program, chip, programs=times, fit=fit) for program, times in work.compiled
     )
     return Prediction(
         chip=found.name,
@@ -103,9 +104,7 @@ def predict_training(
         notes=_doubts(found, known.likely.basis),
         extra={
             "engine_seconds": engine,
-            "compile_seconds": compiling * work.n_layers / work.accumulation
-            if work.compiled
-            else 0.0,
+            "compile_seconds": compiling / work.accumulation,
             "engine_tflops": work.engine_flops / total(terms) / 1e12,
         },
     )
@@ -115,8 +114,8 @@ def training_terms(
     work: TrainingWork, chip: Constants, matmul: float, stream_rate: float
 ) -> tuple[Term, ...]:
     """The parts of a step, of CPU rates in operations and bytes a second."""
-    engine = work.n_layers * sum(
-        total(program_terms(program, chip, "loop")) for program in work.programs
+    engine = sum(
+        times * total(program_terms(program, chip, "loop")) for program, times in work.programs
     )
     return (
         Term(

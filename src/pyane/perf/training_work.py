@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ..llama.classifier import classifier_shape
 from ..llama.flops import training_flops
 from ..llama.kernels import KernelShape
 from ..llama.layer_kernels import Definitions, interfaces
@@ -16,6 +18,8 @@ from .program_work import Workload
 
 if TYPE_CHECKING:
     from ..llama import Config, PipelineOptions
+    from ..llama.kernels import Interface
+    from ..mil import Program
 
 # Passes of the CPU over fp32 numbers: each tensor read or written once.
 _LOSS_PASSES: Final = 4  # logits written and read, their gradient written and read
@@ -30,70 +34,77 @@ class TrainingWork:
     """One step over a micro-batch, and its share of an update.
 
     Attributes:
-        programs: Of one layer, in order.
-        n_layers: How often each is evaluated.
+        programs: What each asks for, and how often a step evaluates it.
         engine_flops: Of the device, a multiply-add counting two.
-        cpu_flops: Of weight gradients and classifier.
-        boundary_bytes: Inputs and outputs of all evaluations.
+        cpu_flops: Of weight gradients and, unless it is on the device, the classifier.
         cpu_bytes: That the CPU's passes move.
-        compiled: Programs that an update of the weights compiles again.
+        compiled: Of the programs, those that an update of the weights compiles again.
         accumulation: Steps per update.
     """
 
-    programs: tuple[Workload, ...]
-    n_layers: int
+    programs: tuple[tuple[Workload, int], ...]
     engine_flops: int
     cpu_flops: int
-    boundary_bytes: int
     cpu_bytes: float
-    compiled: int
+    compiled: tuple[tuple[Workload, int], ...]
     accumulation: int
 
     @property
     def n_evaluations(self) -> int:
         """Of a step."""
-        return len(self.programs) * self.n_layers
+        return sum(times for _, times in self.programs)
+
+    @property
+    def boundary_bytes(self) -> int:
+        """Inputs and outputs of all evaluations."""
+        return sum(times * work.boundary_bytes for work, times in self.programs)
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=64)
 def training_work(
-    config: Config, options: PipelineOptions, batch: int, positions: int, accumulation: int
+    config: Config,
+    options: PipelineOptions,
+    batch: int,
+    positions: int,
+    accumulation: int,
+    chip: str | None = None,
 ) -> TrainingWork:
     """Count a step.
 
     Args:
         config: The model's sizes.
-        options: Pipeline and layout; the classifier is taken to be on the CPU.
+        options: Pipeline, layout, and where the classifier runs.
         batch: Sequences in a micro-batch.
         positions: Tokens of a sequence.
         accumulation: Micro-batches in an update of the weights.
+        chip: Its limits say into how many parts a classifier on the device is cut; None: the widest.
     """
     shape = KernelShape(config, batch, positions)
-    definitions = Definitions.of_layers(config, options)
-    programs = []
-    compiled = 0
-    for interface in interfaces(shape, definitions, options):
-        constants = None
-        if interface.bakes_weights:
-            dims = shape.tensor_shapes()
-            constants = {
-                name: np.zeros(
-                    dims[name][-1:] if name.startswith("rms") else dims[name][2:], np.float16
-                )
-                for name in interface.kernel.weights
-            }
-            compiled += config.n_layers if interface.kernel.weights else 0
-        programs.append(workload(str(interface.program(constants))))
+    sets = [(shape, Definitions.of_layers(config, options))]
+    if options.cls == "ane":
+        sets.append(classifier_shape(shape, options, chip))
+    programs: list[tuple[Workload, int]] = []
+    compiled: list[tuple[Workload, int]] = []
+    weight_inputs = 0
+    for part, definitions in sets:
+        times = definitions.n_layers
+        for interface in interfaces(part, definitions, options):
+            programs.append((workload(str(_program(interface))), times))
+            if interface.bakes_weights and interface.kernel.weights:
+                compiled.append(programs[-1])
+            else:
+                dims = part.tensor_shapes()
+                of_kernel = sum(math.prod(dims[name]) for name in interface.kernel.weights)
+                weight_inputs += 2 * times * of_kernel
     tokens = batch * positions
-    flops = training_flops(config, batch, positions, cls_on_ane=False)
-    boundary = config.n_layers * sum(work.boundary_bytes for work in programs)
+    flops = training_flops(config, batch, positions, cls_on_ane=options.cls == "ane")
+    boundary = sum(times * work.boundary_bytes for work, times in programs)
     return TrainingWork(
         programs=tuple(programs),
-        n_layers=config.n_layers,
         engine_flops=flops.ane,
         cpu_flops=flops.total - flops.ane,
-        boundary_bytes=boundary,
-        cpu_bytes=_CONVERSION_BYTES * _activation_bytes(config, options, shape, programs)
+        # Activations at every evaluation, weights that are inputs once an update.
+        cpu_bytes=_CONVERSION_BYTES * (boundary - weight_inputs + weight_inputs / accumulation)
         + 4
         * (
             _LOSS_PASSES * tokens * config.vocab_size
@@ -101,21 +112,20 @@ def training_work(
             + _GRADIENT_PASSES * config.n_parameters
             + _OPTIMIZER_PASSES * config.n_parameters / accumulation
         ),
-        compiled=compiled,
+        compiled=tuple(compiled),
         accumulation=accumulation,
     )
 
 
-def _activation_bytes(
-    config: Config, options: PipelineOptions, shape: KernelShape, programs: list[Workload]
-) -> float:
-    """Inputs and outputs of all evaluations without weights, which change once an update."""
-    total = sum(work.boundary_bytes for work in programs)
-    if options.pipeline == "dynamic":
-        dims = shape.tensor_shapes()
-        for kernel in (
-            Definitions.of_layers(config, options).forward
-            + Definitions.of_layers(config, options).backward
-        ):
-            total -= 2 * sum(int(np.prod(dims[name])) for name in kernel.weights)
-    return float(config.n_layers * total)
+def _program(interface: Interface) -> Program:
+    if not interface.bakes_weights:
+        return interface.program()
+    dims = interface.shape.tensor_shapes()
+    return interface.program(
+        {
+            name: np.zeros(
+                dims[name][-1:] if name.startswith("rms") else dims[name][2:], np.float16
+            )
+            for name in interface.kernel.weights
+        }
+    )
