@@ -28,8 +28,9 @@ _ADVICE: Final = {
     "part of the chain.",
     "engine": "The engine's evaluations dominate: of them, dispatch is a large part when kernels are "
     "small. Take more sequences per step.",
-    "matrix products": "The CPU's weight gradients and classifier dominate; the engine waits. Put the "
-    "classifier on it (--cls ane), or choose a chip with more performance cores.",
+    "matrix products": "The CPU's weight gradients and classifier dominate; the engine waits. Unless "
+    "it is there, put the classifier on the engine (--cls ane); else only a CPU with more performance "
+    "cores helps.",
     "memory passes": "The CPU's passes over memory dominate: conversions, loss, gradients, Adam. More "
     "micro-batches per update (--accumulation) leave Adam a smaller share.",
 }
