@@ -475,9 +475,9 @@ const GemmSpec& Gemm::spec() const { return plan_->spec; }
 
 namespace {
 
-/// false when the other side is so narrow that packing takes no longer than reading panels.
+/// false when the other side is so narrow that packing takes no longer than reading fp32 panels.
 bool pack_constant(Side& side, const Side& other, const void* data) {
-  if (side.matrices.empty() || other.n_panels <= 1) return false;
+  if (side.matrices.empty() || (other.n_panels <= 1 && !side.is_half)) return false;
   side.pack_for_good(data);
   return true;
 }
