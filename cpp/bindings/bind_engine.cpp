@@ -13,6 +13,7 @@
 #include "pyane/ane/ane_device.h"
 #include "pyane/base/error.h"
 #include "pyane/engine/device.h"
+#include "pyane/engine/request_list.h"
 #include "pyane/mil/parser.h"
 #include "pyane/surface/surface.h"
 
@@ -323,9 +324,11 @@ void bind_engine(py::module_& m) {
       [](const std::vector<std::shared_ptr<pyane::Request>>& requests) {
         const py::gil_scoped_release release;
         const Interruptible interruptible;
-        for (const auto& request : requests) request->evaluate();
+        pyane::evaluate_in_order(requests);
       },
-      py::arg("requests"), "Evaluates the requests in order without returning to Python.");
+      py::arg("requests"),
+      "Evaluates the requests as if in order, without returning to Python; small ones that touch "
+      "nothing of each other at the same time.");
   engine.def("signature", &signature, py::arg("text"), py::arg("function"),
              "Names of a function's parameters and results as declared.");
   bind_emulator(engine);

@@ -87,10 +87,14 @@ class Request:
 
 
 def evaluate(requests: Iterable[Request]) -> None:
-    """Evaluate requests one after the other without returning to Python in between.
+    """Evaluate requests as if one after the other, without returning to Python in between.
+
+    On the emulator, neighbours that are small and touch no surface that another of them writes run at
+    the same time, on the thread pool: results are the same.
 
     Raises:
-        EvaluateError: Of the first request that fails; those after it are not evaluated.
+        EvaluateError: Of the first request that fails. Those after it are not evaluated, but for ones
+            that ran at the same time, of which it reads nothing and they read nothing of it.
     """
     natives = []
     refusal = None

@@ -434,3 +434,74 @@ class TestSurface:
         assert surface.array((4,))[0] == 9
         with pytest.raises(pyane.Error):
             pyane.Surface.open(10**6)
+
+
+def step_kernel(emulator, factor):
+    """y = factor * x + 1, small enough to run beside others."""
+    kind = tensor_type(F16, (1, 64))
+    lines = [
+        operation("mul", "scaled", kind, {"x": "%x", "y": np.float16(factor)}),
+        operation("add", "y", kind, {"x": "%scaled", "y": np.float16(1)}),
+    ]
+    return emulator.compile(mil_text.program({"x": kind}, lines, ["y"]))
+
+
+@pytest.mark.usefixtures("one_thread_after")
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_lists_are_as_if_in_order(emulator, threads):
+    """Random reads and writes of a few surfaces: what depends on something waits for it."""
+    pyane.set_num_threads(threads)
+    kernels = [step_kernel(emulator, factor) for factor in (0.5, 2.0, -1.0)]
+    shared = [pyane.Surface(kernels[0].surface_bytes) for _ in range(8)]
+    rng = np.random.default_rng(threads)
+    values = [rng.integers(-8, 8, 64).astype(F16) for _ in shared]
+    requests = []
+    expected = [value.copy() for value in values]
+    for _ in range(300):
+        which, source, target = (int(i) for i in rng.integers(0, (3, 8, 8)))
+        requests.append(kernels[which].bind({"x": shared[source]}, {"y": shared[target]}))
+        expected[target] = (expected[source] * F16((0.5, 2.0, -1.0)[which])) + F16(1)
+    for surface, value in zip(shared, values, strict=True):
+        surface.array((64,), F16)[...] = value
+    pyane.evaluate(requests)
+    for surface, value in zip(shared, expected, strict=True):
+        np.testing.assert_array_equal(surface.array((64,), F16), value)
+
+
+@pytest.mark.usefixtures("one_thread_after")
+def test_states_keep_a_list_in_order(emulator):
+    pyane.set_num_threads(4)
+
+    @mil.program(x=mil.fp16[4], total=mil.state(mil.fp16[4]))
+    def add_up(x, total):
+        y = mil.add(x=mil.read_state(input=total), y=x)
+        return mil.coreml_update_state(state=total, value=y, name="y")
+
+    kernel = emulator.compile(add_up)
+    x, total = pyane.Surface(kernel.surface_bytes), pyane.Surface(kernel.surface_bytes)
+    x.write(np.ones(4))
+    results = [pyane.Surface(kernel.surface_bytes) for _ in range(20)]
+    pyane.evaluate([kernel.bind({"x": x}, {"y": y}, {"total": total}) for y in results])
+    assert [y.read(4)[0] for y in results] == list(range(1, 21))
+
+
+@pytest.mark.usefixtures("one_thread_after")
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_first_failure_of_a_list_is_raised(emulator, threads):
+    pyane.set_num_threads(threads)
+    indices, kind = tensor_type(np.int32, (4,)), tensor_type(F16, (4,))
+    line = operation("gather", "y", kind, {"x": "%x", "indices": "%i", "axis": np.int32(0)})
+    kernel = emulator.compile(mil_text.program({"x": kind, "i": indices}, [line], ["y"]))
+    x = pyane.Surface(kernel.surface_bytes)
+    x.write(np.arange(4.0))
+    requests, outputs = [], []
+    for last in (3, 2, 70, 90, 1):
+        i, y = pyane.Surface(kernel.surface_bytes), pyane.Surface(kernel.surface_bytes)
+        i.write(np.array([0, 1, 2, last], np.int32), np.int32)
+        requests.append(kernel.bind({"x": x, "i": i}, {"y": y}))
+        outputs.append(y)
+    with pytest.raises(pyane.EvaluateError, match="70"):
+        pyane.evaluate(requests)
+    np.testing.assert_array_equal(outputs[0].read(4), [0, 1, 2, 3])
+    np.testing.assert_array_equal(outputs[1].read(4), [0, 1, 2, 2])
+    pyane.evaluate(requests[:2])

@@ -63,6 +63,16 @@ struct Loaded {
   throw EvaluateError("kernel '" + loaded.function + "' has been unloaded; compile it again", 0);
 }
 
+/// Elements that the steps touch, up to which an evaluation is better run beside others than on all
+/// threads: a few tens of microseconds.
+constexpr std::int64_t kSmallWork = std::int64_t{1} << 19;
+
+std::int64_t work_of(const Plan& plan) {
+  std::int64_t n = 0;
+  for (const PlannedTensor& tensor : plan.tensors) n += tensor.layout.count();
+  return n;
+}
+
 class EmulatorRequest final : public Request {
  public:
   EmulatorRequest(std::shared_ptr<Loaded> loaded, std::shared_ptr<const Plan> plan,
@@ -77,6 +87,12 @@ class EmulatorRequest final : public Request {
     output_specs_ = plan->outputs;
     if (states_.empty()) {
       for (const TensorSpec& spec : plan->states) states_.push_back(create_surface(spec.n_bytes));
+    }
+    const Behaviour& behaviour = loaded_->behaviour;
+    const bool is_plain = !behaviour.poisons && !behaviour.is_poisoned;
+    if (is_plain && work_of(*plan) <= kSmallWork) {
+      footprint_ = {.reads = inputs_, .writes = outputs_};
+      footprint_->writes.insert(footprint_->writes.end(), states_.begin(), states_.end());
     }
     std::vector<std::byte*> kept;
     for (const auto& surface : states_) kept.push_back(surface->data());
@@ -99,6 +115,8 @@ class EmulatorRequest final : public Request {
   }
 
   std::vector<std::shared_ptr<Surface>> states() const override { return states_; }
+
+  const Footprint* footprint() const override { return footprint_ ? &*footprint_ : nullptr; }
 
   void evaluate() override { evaluate_once(); }
 
@@ -166,6 +184,7 @@ class EmulatorRequest final : public Request {
   std::vector<std::shared_ptr<Surface>> outputs_;
   std::vector<std::shared_ptr<Surface>> states_;
   std::vector<Staged> staged_;
+  std::optional<Footprint> footprint_;
   std::unique_ptr<Execution> execution_;
   std::mutex mutex_;
 };

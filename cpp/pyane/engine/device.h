@@ -25,6 +25,12 @@ struct TensorSpec {
   std::size_t n_bytes = 0;  ///< Packed size; surfaces may be larger.
 };
 
+/// Surfaces that a request reads and writes; states are written.
+struct Footprint {
+  std::vector<std::shared_ptr<Surface>> reads;
+  std::vector<std::shared_ptr<Surface>> writes;
+};
+
 /// One binding of surfaces to a kernel. Evaluating is thread-safe between requests, not within one:
 /// a second evaluate of a request that is running waits for the first.
 class Request {
@@ -39,6 +45,9 @@ class Request {
   virtual std::optional<std::uint64_t> device_time_ns() const { return std::nullopt; }
   /// Memory of the states, one surface per state and in their order.
   virtual std::vector<std::shared_ptr<Surface>> states() const { return {}; }
+  /// The memory of a request that leaves most of the machine idle, so that it is worth evaluating
+  /// others beside it; nullptr: it is not, or has the device to itself.
+  virtual const Footprint* footprint() const { return nullptr; }
 };
 
 /// A compiled, loaded function of a model on a device. Inputs and outputs are in alphabetical order

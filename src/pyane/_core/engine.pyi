@@ -269,7 +269,7 @@ def emulated_ops() -> list[str]:
     """
 def evaluate(requests: collections.abc.Sequence[Request]) -> None:
     """
-    Evaluates the requests in order without returning to Python.
+    Evaluates the requests as if in order, without returning to Python; small ones that touch nothing of each other at the same time.
     """
 def open_surface(native_id: typing.SupportsInt | typing.SupportsIndex) -> Surface:
     """
