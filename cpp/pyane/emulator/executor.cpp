@@ -1,5 +1,9 @@
 #include "pyane/emulator/executor.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <new>
 #include <utility>
@@ -11,12 +15,14 @@
 namespace pyane::emulator {
 namespace {
 
-constexpr std::align_val_t kAlignment{64};
+constexpr std::size_t kAlignment = 64;
+/// Of memory that is larger: whole pages of the larger kind, where the system has them.
+constexpr std::size_t kHugePage = std::size_t{1} << 21;
 
 }  // namespace
 
 void ArenaPool::Lease::Free::operator()(std::byte* memory) const {
-  ::operator delete(memory, kAlignment);
+  ::operator delete(memory, std::align_val_t(alignment));
 }
 
 ArenaPool::Lease::Lease(ArenaPool& pool, std::size_t n_bytes) : pool_(pool) {
@@ -43,7 +49,16 @@ ArenaPool::Lease::~Lease() {
 
 ArenaPool::Arena ArenaPool::allocate(std::size_t n_bytes) {
   Arena arena;
-  arena.memory.reset(static_cast<std::byte*>(::operator new(n_bytes, kAlignment)));
+  const std::size_t alignment = n_bytes >= kHugePage ? kHugePage : kAlignment;
+  n_bytes = (n_bytes + alignment - 1) / alignment * alignment;
+  arena.memory = {static_cast<std::byte*>(::operator new(n_bytes, std::align_val_t(alignment))),
+                  Lease::Free(alignment)};
+#if defined(__linux__)
+  // Fewer faults when it is first touched, fewer misses of the translation caches after. Where the
+  // system does not want to, pages of the usual size do.
+  if (alignment == kHugePage)
+    static_cast<void>(madvise(arena.memory.get(), n_bytes, MADV_HUGEPAGE));
+#endif
   arena.n_bytes = n_bytes;
   return arena;
 }

@@ -30,6 +30,9 @@ class ArenaPool {
    private:
     friend class ArenaPool;
     struct Free {
+      std::size_t alignment;
+      Free() : Free(64) {}
+      explicit Free(std::size_t bytes) : alignment(bytes) {}
       void operator()(std::byte* memory) const;
     };
     struct Arena {
