@@ -196,3 +196,113 @@ def test_a_value_of_another_type_is_refused():
     ]
     with pytest.raises(MilVerifyError, match=r"data must have the type held by the state"):
         compiled(lines)
+
+
+CACHE = "tensor<fp16, [2, 8, 3]>"
+ROW = "tensor<fp16, [2, 1, 3]>"
+
+
+def put(name: str, x: str, update: str) -> str:
+    """`update` at position `at` of `x`, as a decoder extends its cache."""
+    operands = {"x": f"%{x}", "update": f"%{update}", "begin": "%at", "end": "%after"}
+    return mil_text.operation(
+        "slice_update",
+        name,
+        CACHE,
+        {**operands, "begin_mask": np.zeros(3, bool), "end_mask": np.zeros(3, bool)},
+    )
+
+
+# What happens to the old contents, and where the new ones go.
+CACHE_PROGRAMS = {
+    "changed in place": [read("old", CACHE), put("new", "old", "x"), write("new")],
+    "the old ones are wanted later": [
+        read("old", CACHE),
+        put("new", "old", "x"),
+        write("new"),
+        binary("sub", "z", "new", "old", CACHE),
+    ],
+    "the old ones are wanted in between": [
+        read("old", CACHE),
+        put("new", "old", "x"),
+        mil_text.operation("exp", "z", CACHE, {"x": "%old"}),
+        write("new"),
+    ],
+    "read again before it is written": [
+        read("old", CACHE),
+        put("new", "old", "x"),
+        read("again", CACHE),
+        write("new"),
+        binary("sub", "z", "new", "again", CACHE),
+    ],
+    "changed twice": [
+        read("old", CACHE),
+        put("first", "old", "x"),
+        write("first"),
+        read("between", CACHE),
+        binary("mul", "twice", "x", "x", ROW),
+        put("second", "between", "twice"),
+        write("second"),
+        binary("sub", "z", "second", "first", CACHE),
+    ],
+    "by a part of itself": [
+        read("old", CACHE),
+        mil_text.operation(
+            "slice_by_index",
+            "part",
+            ROW,
+            {
+                "x": "%old",
+                "begin": np.array([0, 7, 0], np.int32),
+                "end": np.array([2, 8, 3], np.int32),
+            },
+        ),
+        put("new", "old", "part"),
+        write("new"),
+    ],
+    "the result is wanted, too": [
+        read("old", CACHE),
+        put("new", "old", "x"),
+        write("new"),
+        mil_text.operation("relu", "z", CACHE, {"x": "%new"}),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", CACHE_PROGRAMS)
+@pytest.mark.parametrize("plain", ["0", "1"])
+def test_a_part_of_a_state_changes(rng, monkeypatch, name, plain):
+    monkeypatch.setenv("PYANE_EMULATOR_PLAIN", plain)
+    lines = CACHE_PROGRAMS[name]
+    has_z = any('string("z")' in line or " z = " in line for line in lines)
+    last = mil_text.operation("identity", "y", ROW, {"x": "%x"})
+    three = "tensor<int32, [3]>"
+    kernel = compiled(
+        [*lines, last],
+        ("y", "z") if has_z else ("y",),
+        {"x": ROW, "at": three, "after": three, "kv": f"state<{CACHE}>"},
+    )
+    cache = rng.normal(size=(2, 8, 3)).astype(np.float16)
+    kernel.states["kv"][...] = cache
+    for position in (3, 0, 7, 3):
+        x = rng.normal(size=(2, 1, 3)).astype(np.float16)
+        kernel.inputs["x"][...] = x
+        kernel.inputs["at"][...] = [0, position, 0]
+        kernel.inputs["after"][...] = [2, position + 1, 3]
+        kernel.evaluate()
+        old = cache.copy()
+        first = old.copy()
+        first[:, position : position + 1] = x
+        cache[:, position : position + 1] = x
+        if name == "changed twice":
+            cache[:, position : position + 1] = x * x
+        elif name == "by a part of itself":
+            cache[:, position] = old[:, 7]
+        np.testing.assert_array_equal(kernel.states["kv"], cache)
+        if name == "the old ones are wanted in between":
+            np.testing.assert_allclose(kernel.outputs["z"], np.exp(old, dtype=np.float32), 2e-3)
+        elif name == "the result is wanted, too":
+            np.testing.assert_array_equal(kernel.outputs["z"], np.maximum(cache, 0))
+        elif has_z:
+            before = first if name == "changed twice" else old
+            np.testing.assert_array_equal(kernel.outputs["z"], cache - before)

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "pyane/emulator/kernels/tiling.h"
+
 namespace pyane::emulator {
 namespace {
 
@@ -13,10 +15,10 @@ constexpr std::size_t kNone = static_cast<std::size_t>(-1);
 class Fuser {
  public:
   Fuser(const std::vector<Node>& nodes, const mil::VerifiedFunction& function)
-      : nodes_(nodes), function_(function), group_of_(nodes.size()), groups_(nodes.size()) {
+      : nodes_(nodes), group_of_(nodes.size()), groups_(nodes.size()) {
     for (std::size_t i = 0; i < nodes.size(); ++i) {
       group_of_[i] = i;
-      groups_[i] = {{i}, i};
+      groups_[i] = {{i}, i, chain_shape(nodes[i], function)};
       for (const mil::ValueId value : nodes[i].outputs) producer_[value] = i;
       for (const mil::ValueId value : nodes[i].inputs) {
         if (value >= 0) consumers_[value].push_back(i);
@@ -26,7 +28,7 @@ class Fuser {
 
   std::vector<NodeGroup> run(bool fuses) {
     for (std::size_t i = 0; fuses && i < nodes_.size(); ++i) {
-      if (nodes_[i].record->tile != nullptr) join(i);
+      if (groups_[i].shape) join(i);
     }
     std::vector<const Group*> order;
     for (const Group& group : groups_) {
@@ -46,11 +48,8 @@ class Fuser {
   struct Group {
     NodeGroup members;
     std::size_t position = 0;  ///< Evaluated where this node stands in the program.
+    std::optional<ChainShape> shape;
   };
-
-  const Shape& shape_of(std::size_t node) const {
-    return function_.values[static_cast<std::size_t>(nodes_[node].outputs[0])].type.dims;
-  }
 
   std::size_t producer_group(mil::ValueId value) const {
     const auto found = producer_.find(value);
@@ -63,11 +62,10 @@ class Fuser {
       const std::size_t candidate = value < 0 ? kNone : producer_group(value);
       const std::size_t own = group_of_[i];
       if (candidate == kNone || candidate == own) continue;
-      const NodeGroup& members = groups_[candidate].members;
-      const std::size_t first = members.front();
-      if (nodes_[first].record->tile == nullptr || nodes_[first].is_known != nodes_[i].is_known ||
-          shape_of(first) != shape_of(i) ||
-          members.size() + groups_[own].members.size() > kMaxGroup) {
+      const Group& group = groups_[candidate];
+      if (!group.shape || nodes_[group.members.front()].is_known != nodes_[i].is_known ||
+          !combined(*group.shape, *groups_[own].shape) ||
+          group.members.size() + groups_[own].members.size() > kMaxGroup) {
         continue;
       }
       if (can_wait(candidate, own)) {
@@ -110,19 +108,76 @@ class Fuser {
       group_of_[member] = into;
       groups_[into].members.push_back(member);
     }
+    groups_[into].shape = combined(*groups_[from].shape, *groups_[into].shape);
     groups_[from].members.clear();
     groups_[into].position = position;
   }
 
   const std::vector<Node>& nodes_;
-  const mil::VerifiedFunction& function_;
   std::unordered_map<mil::ValueId, std::size_t> producer_;
   std::unordered_map<mil::ValueId, std::vector<std::size_t>> consumers_;
   std::vector<std::size_t> group_of_;
   std::vector<Group> groups_;
 };
 
+const mil::Type& type_of(const mil::VerifiedFunction& function, mil::ValueId value) {
+  return function.values[static_cast<std::size_t>(value)].type;
+}
+
+/// The only axis of `dims` other than 1 that the operation goes along; nullopt: none or several.
+std::optional<int> long_axis(const Node& node, const mil::OpContext& op, const Shape& dims) {
+  const auto rank = static_cast<std::int64_t>(dims.size());
+  std::vector<std::int64_t> axes;
+  if (node.record->along_axis == AxisForm::kSoftmax) {
+    axes = {op.integer("axis")};
+  } else if (op.has("axes")) {
+    axes = op.integers("axes");
+  } else {
+    for (std::int64_t i = 0; i < rank; ++i) axes.push_back(i);
+  }
+  std::optional<int> found;
+  for (const std::int64_t given : axes) {
+    const auto axis = static_cast<int>(given < 0 ? given + rank : given);
+    if (dims[static_cast<std::size_t>(axis)] == 1) continue;
+    if (found) return std::nullopt;
+    found = axis;
+  }
+  return found;
+}
+
+Shape reduced(const ChainShape& shape) {
+  Shape dims = shape.dims;
+  if (shape.axis >= 0) dims[static_cast<std::size_t>(shape.axis)] = 1;
+  return dims;
+}
+
 }  // namespace
+
+std::optional<ChainShape> chain_shape(const Node& node, const mil::VerifiedFunction& function) {
+  if (node.record->tile != nullptr) return ChainShape{type_of(function, node.outputs[0]).dims, -1};
+  if (node.record->along_axis == AxisForm::kNone) return std::nullopt;
+  const mil::Type& x = type_of(function, node.inputs[0]);
+  const mil::OpContext op = function.context(*node.operation);
+  const bool is_softmax = node.record->along_axis == AxisForm::kSoftmax;
+  if (!is_float(x.dtype) || (!is_softmax && !op.boolean("keep_dims"))) return std::nullopt;
+  const bool is_empty = std::any_of(x.dims.begin(), x.dims.end(), [](auto d) { return d <= 0; });
+  if (is_empty || x.dims.size() > static_cast<std::size_t>(kMaxRank)) return std::nullopt;
+  const std::optional<int> axis = long_axis(node, op, x.dims);
+  if (!axis) return std::nullopt;
+  const auto at = x.dims.begin() + *axis;
+  const bool is_inner = std::all_of(at + 1, x.dims.end(), [](auto d) { return d == 1; });
+  if (*at > (is_inner ? Tiling::kMaxInner : Tiling::kMaxOuter)) return std::nullopt;
+  return ChainShape{x.dims, *axis};
+}
+
+std::optional<ChainShape> combined(const ChainShape& a, const ChainShape& b) {
+  if (a == b) return a;
+  if ((a.axis < 0) == (b.axis < 0)) return std::nullopt;
+  const ChainShape& along = a.axis < 0 ? b : a;
+  const Shape& dims = a.axis < 0 ? a.dims : b.dims;
+  if (dims != along.dims && dims != reduced(along)) return std::nullopt;
+  return along;
+}
 
 std::vector<NodeGroup> fuse(const std::vector<Node>& nodes, const mil::VerifiedFunction& function,
                             bool fuses) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "pyane/emulator/kernels/registry.h"
@@ -16,13 +17,27 @@ struct Node {
   bool is_known = false;  ///< Evaluated when compiling: all it reads is constant.
 };
 
-/// Nodes that become one step (several only when they are elementwise), in program order.
+/// Nodes that become one step (several only when they form a chain), in program order.
 using NodeGroup = std::vector<std::size_t>;
+
+/// The shapes of a chain: results have `dims`, or `dims` with one element along `axis`.
+struct ChainShape {
+  Shape dims;
+  int axis = -1;  ///< Negative: nothing goes along an axis.
+
+  bool operator==(const ChainShape&) const = default;
+};
+
+/// Of a node that can be part of a chain; nullopt: it cannot.
+std::optional<ChainShape> chain_shape(const Node& node, const mil::VerifiedFunction& function);
+
+/// Of two chains together; nullopt: they do not fit.
+std::optional<ChainShape> combined(const ChainShape& a, const ChainShape& b);
 
 /// The groups in an order in which they can be evaluated.
 ///
-/// Elementwise nodes of one result shape join the nodes that feed them: the group runs where its
-/// last node stands, which is allowed when nothing outside the group needs its values before that;
+/// Nodes join those that feed them where their shapes form a chain: the group runs where its last
+/// node stands, which is allowed when nothing outside the group needs its values before that;
 /// or where the group stood before, when all that the new node needs exists there.
 std::vector<NodeGroup> fuse(const std::vector<Node>& nodes, const mil::VerifiedFunction& function,
                             bool fuses);

@@ -20,12 +20,13 @@ TensorLayout broadcast_to(const TensorLayout& layout, std::span<const std::int64
   return result;
 }
 
-IterationSpace::IterationSpace(std::span<const TensorLayout> tensors) : strides(tensors.size()) {
+IterationSpace::IterationSpace(std::span<const TensorLayout> tensors, int kept)
+    : strides(tensors.size()) {
   const TensorLayout& first = tensors.front();
   for (int i = 0; i < first.rank; ++i) {
     const std::int64_t dim = first.dim(i);
     if (dim == 1) continue;
-    bool merges = rank > 0;
+    bool merges = rank > 0 && i != kept && rank - 1 != axis;
     for (std::size_t t = 0; merges && t < tensors.size(); ++t) {
       merges = strides[t][at(rank - 1)] == tensors[t].stride(i) * dim;
     }
@@ -34,6 +35,7 @@ IterationSpace::IterationSpace(std::span<const TensorLayout> tensors) : strides(
     } else {
       dims[at(rank++)] = dim;
     }
+    if (i == kept) axis = rank - 1;
     for (std::size_t t = 0; t < tensors.size(); ++t) {
       strides[t][at(rank - 1)] = tensors[t].stride(i);
     }

@@ -19,8 +19,10 @@ struct IterationSpace {
   int rank = 0;  ///< At least 1.
   std::array<std::int64_t, kMaxRank> dims{};
   std::vector<std::array<std::int64_t, kMaxRank>> strides;  ///< One per tensor.
+  int axis = -1;                                            ///< Where `kept` has come to.
 
-  explicit IterationSpace(std::span<const TensorLayout> tensors);
+  /// @param kept  A dimension other than 1 that is not merged with others; negative: none.
+  explicit IterationSpace(std::span<const TensorLayout> tensors, int kept = -1);
 
   std::int64_t inner() const { return dims[static_cast<std::size_t>(rank - 1)]; }
   /// Product of all dimensions but the last.

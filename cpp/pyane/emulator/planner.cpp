@@ -6,10 +6,10 @@
 #include <utility>
 
 #include "pyane/base/error.h"
+#include "pyane/emulator/chain_builder.h"
 #include "pyane/emulator/control_flow.h"
 #include "pyane/emulator/graph.h"
 #include "pyane/emulator/hardware/kernels.h"
-#include "pyane/emulator/iteration.h"
 #include "pyane/emulator/kernels/copy.h"
 #include "pyane/emulator/kernels/fused.h"
 #include "pyane/emulator/places.h"
@@ -119,7 +119,9 @@ class Planner {
 
   void emit(const NodeGroup& group) {
     const KernelRecord& record = *graph_.nodes[group[0]].record;
-    if (record.tile != nullptr) {
+    const bool is_chain = options_.optimizes && record.along_axis != AxisForm::kNone &&
+                          chain_shape(graph_.nodes[group[0]], graph_.function);
+    if (record.tile != nullptr || is_chain) {
       emit_fused(group);
     } else if (record.is_control) {
       emit_control(group[0]);
@@ -127,6 +129,8 @@ class Planner {
       emit_state_access(group[0]);
     } else if (record.place != nullptr) {
       emit_place(group[0]);
+    } else if (record.op == "slice_update" && updates_state(group[0])) {
+      emit_state_update(group[0]);
     } else if (record.view == nullptr || !emit_view(group[0])) {
       emit_prepared(group[0]);
     }
@@ -251,91 +255,26 @@ class Planner {
     for (std::size_t i = 0; i < outputs.size(); ++i) places_.set(outputs[i], places[i]);
   }
 
-  // ---- Elementwise chains
+  // ---- Chains
 
   void emit_fused(const NodeGroup& group) {
-    const Shape dims = graph_.layout_of(graph_.nodes[group[0]].outputs[0]).shape();
-    FusedChain chain;
+    ChainBuilder builder(graph_, group);
     Inputs inputs;
-    std::map<std::pair<ValueId, bool>, std::size_t> number;  // By value and whether per channel.
-    // Inputs first: values are numbered behind them.
-    const auto is_inside = [&](ValueId value) {
-      const auto found = graph_.producer.find(value);
-      return found != graph_.producer.end() &&
-             std::find(group.begin(), group.end(), found->second) != group.end();
-    };
-    for (const std::size_t member : group) {
-      const Node& node = graph_.nodes[member];
-      for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-        const ValueId value = node.inputs[i];
-        const bool is_channel = node.record->channel_operands && i > 0;
-        if (is_inside(value) || number.count({value, is_channel}) != 0) continue;
-        require_tile_dtype(value);
-        const Place place = places_.of(value);
-        TensorLayout layout = place.layout;
-        if (is_channel) layout = along_channels(layout, dims.size());
-        number[{value, is_channel}] = chain.inputs.size();
-        chain.inputs.push_back(broadcast_to(layout, dims));
-        inputs.emplace_back(place);
-      }
+    for (const ChainBuilder::Input& input : builder.inputs()) {
+      const Place place = places_.of(input.value);
+      builder.add_input(input, place.layout);
+      inputs.emplace_back(place);
     }
-    std::vector<ValueId> stored;
-    for (const std::size_t member : group) {
-      const Node& node = graph_.nodes[member];
-      const ValueId result = node.outputs[0];
-      require_tile_dtype(result);
-      FusedOperation operation{.node = node.record->tile(graph_.context(member)),
-                               .operands = {},
-                               .dtype = graph_.value_of(result).type.dtype};
-      for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-        const bool is_channel = node.record->channel_operands && i > 0;
-        operation.operands.push_back(
-            number.at({node.inputs[i], is_channel && !is_inside(node.inputs[i])}));
-      }
-      number[{result, false}] = chain.inputs.size() + chain.operations.size();
-      chain.operations.push_back(std::move(operation));
-      if (graph_.is_output(result) || graph_.is_read_outside(result, group))
-        stored.push_back(result);
-    }
-    for (const ValueId value : stored) chain.outputs.push_back(number.at({value, false}));
     if (graph_.nodes[group[0]].is_known) {
-      for (const ValueId value : stored) chain.output_layouts.push_back(graph_.layout_of(value));
-      return keep(*make_fused(std::move(chain)), inputs, stored);
+      for (const ValueId value : builder.outputs()) builder.add_output(graph_.layout_of(value));
+      return keep(*make_fused(builder.take()), inputs, builder.outputs());
     }
     std::vector<Place> outputs;
-    for (const ValueId value : stored) {
+    for (const ValueId value : builder.outputs()) {
       outputs.push_back(places_.target_of(value));
-      chain.output_layouts.push_back(outputs.back().layout);
+      builder.add_output(outputs.back().layout);
     }
-    memory_.add_step(make_fused(std::move(chain)), inputs, outputs);
-  }
-
-  void require_tile_dtype(ValueId value) const {
-    switch (graph_.value_of(value).type.dtype) {
-      case DType::kFp16:
-      case DType::kFp32:
-      case DType::kBool:
-      case DType::kInt8:
-      case DType::kUint8:
-      case DType::kInt16:
-      case DType::kUint16:
-      case DType::kInt32:
-        return;
-      default:
-        throw CompileError(std::string(graph_.function.source_name) +
-                           ": the emulator does no arithmetic on " + graph_.describe(value));
-    }
-  }
-
-  /// A vector [C] as [1, C, 1, ...].
-  static TensorLayout along_channels(const TensorLayout& vector, std::size_t rank) {
-    TensorLayout layout;
-    layout.dtype = vector.dtype;
-    layout.rank = static_cast<int>(rank);
-    for (std::size_t i = 0; i < rank; ++i) layout.dims[i] = 1;
-    layout.dims[1] = vector.dims[0];
-    layout.strides[1] = vector.strides[0];
-    return layout;
+    memory_.add_step(make_fused(builder.take()), inputs, outputs);
   }
 
   // ---- States and control flow
@@ -345,7 +284,7 @@ class Planner {
   void emit_state_access(std::size_t index) {
     const Node& node = graph_.nodes[index];
     const Place& state = states_.at(node.inputs[0]);
-    if (node.record->writes_state) {
+    if (node.record->writes_state && !is_all_of(places_.of(node.inputs[1]), state)) {
       preserve(node.inputs[0], index);
       Place data = places_.of(node.inputs[1]);
       if (data.buffer == state.buffer) {
@@ -359,6 +298,55 @@ class Planner {
     if (!node.record->reads_state) return;
     const ValueId result = node.outputs[0];
     emit_alias(result, is_bool(state) ? cleaned(state) : state, false);
+  }
+
+  /// The contents of a state as they are: writing them to it changes nothing.
+  static bool is_all_of(const Place& place, const Place& state) {
+    return place.buffer == state.buffer && place.offset == state.offset &&
+           place.layout.is_contiguous() && place.layout.dtype == state.layout.dtype;
+  }
+
+  /// The state that slice_update `index` may change in place, as its result is what the state is to
+  /// hold next, without anybody looking at the state in between; nullptr: none.
+  const Place* updates_state(std::size_t index) {
+    const Node& node = graph_.nodes[index];
+    const ValueId result = node.outputs[0];
+    const auto readers = graph_.consumers.find(result);
+    if (!options_.optimizes || node.is_known || !places_.is_free(result) ||
+        node.record->prepare == nullptr || !node.record->strided_outputs ||
+        readers == graph_.consumers.end()) {
+      return nullptr;
+    }
+    for (const std::size_t reader : readers->second) {
+      const Node& writer = graph_.nodes[reader];
+      if (!writer.record->writes_state || writer.inputs[1] != result) continue;
+      const ValueId state = writer.inputs[0];
+      const Place& place = states_.at(state);
+      const auto touches = [&](const Node& other) {
+        return std::find(other.inputs.begin(), other.inputs.end(), state) != other.inputs.end();
+      };
+      const auto nodes = graph_.nodes.begin();
+      const bool is_free = std::none_of(nodes + static_cast<std::ptrdiff_t>(index) + 1,
+                                        nodes + static_cast<std::ptrdiff_t>(reader), touches);
+      const bool reads_others =
+          std::none_of(node.inputs.begin() + 1, node.inputs.end(),
+                       [&](ValueId v) { return v >= 0 && places_.of(v).buffer == place.buffer; });
+      if (is_free && reads_others && is_all_of(places_.of(node.inputs[0]), place)) return &place;
+    }
+    return nullptr;
+  }
+
+  void emit_state_update(std::size_t index) {
+    const Node& node = graph_.nodes[index];
+    const Place state = *updates_state(index);
+    for (const auto& [value, place] : states_) {
+      if (place.buffer == state.buffer) preserve(value, index);
+    }
+    // With the layout of the result, in the state's memory: the step need not copy x.
+    Place target = state;
+    target.layout = graph_.layout_of(node.outputs[0]);
+    places_.set(node.outputs[0], target);
+    emit_prepared(index);
   }
 
   /// Copies what operations not yet emitted read of a state that is about to change. `current` is

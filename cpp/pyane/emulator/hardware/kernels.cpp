@@ -54,6 +54,7 @@ KernelRecord as_hardware(const KernelRecord& ieee) {
   if (is_one_of(ieee.op, kSlices)) return with_saturating_slice(ieee);
   if (is_one_of(ieee.op, kProducts)) return ieee;
   KernelRecord record = ieee;
+  record.along_axis = AxisForm::kNone;
   if (ieee.tile != nullptr) {
     record.tile = nullptr;
     record.prepare = &prepare_elementwise;

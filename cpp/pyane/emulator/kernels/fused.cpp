@@ -2,37 +2,22 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
+#include <limits>
+#include <utility>
 
 #include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
-#include "pyane/emulator/iteration.h"
 #include "pyane/emulator/kernels/copy.h"
+#include "pyane/emulator/kernels/fused_program.h"
 #include "pyane/emulator/scratch.h"
 
 namespace pyane::emulator {
 namespace {
 
-/// Tiles that one thread takes at a time.
-constexpr std::int64_t kTilesPerChunk = 16;
-constexpr std::size_t kSlotBytes = kTileElements * 4;
-constexpr std::size_t kNoSlot = static_cast<std::size_t>(-1);
-
-struct Instruction {
-  TileFunction function = nullptr;
-  std::size_t out = 0;
-  std::array<std::size_t, 3> in{};
-  std::array<float, 2> parameters{};
-  bool rounds = false;            ///< To fp16.
-  TileFunction wraps = nullptr;   ///< To a narrow integer type; needs `wrapped`.
-  std::size_t wrapped = kNoSlot;  ///< Slot of the wrapped result.
-};
-
-struct Transfer {
-  std::size_t tensor;  ///< Input or output number.
-  std::size_t slot;
-  DType dtype;
-};
+/// Element operations that one thread does in the time that it takes to give work to others.
+constexpr std::int64_t kWorthSharing = std::int64_t{1} << 17;
 
 /// Dense elements of `dtype` to a tile.
 void widen(DType dtype, const std::byte* source, void* tile, std::size_t n) {
@@ -82,240 +67,290 @@ void narrow(DType dtype, const void* tile, std::byte* target, std::size_t n) {
   }
 }
 
-TileOp wrap_op(DType dtype) {
-  switch (dtype) {
-    case DType::kInt8:
-      return TileOp::kWrapInt8;
-    case DType::kUint8:
-      return TileOp::kWrapUint8;
-    case DType::kInt16:
-      return TileOp::kWrapInt16;
-    case DType::kUint16:
-      return TileOp::kWrapUint16;
-    default:
-      return TileOp::kCount;
-  }
+std::vector<TensorLayout> layouts(const FusedChain& chain) {
+  std::vector<TensorLayout> all = chain.inputs;
+  all.insert(all.end(), chain.output_layouts.begin(), chain.output_layouts.end());
+  return all;
 }
+
+/// One thread's work on a few blocks: the program with its registers in memory.
+class Machine {
+ public:
+  Machine(const FusedProgram& program, const Tiling& tiling, const StepArguments& arguments)
+      : program_(program),
+        tiling_(tiling),
+        arguments_(arguments),
+        memory_(thread_scratch(program.n_bytes + program.registers.size() * sizeof(std::byte*))),
+        registers_(reinterpret_cast<std::byte**>(memory_ + program.n_bytes)) {
+    for (std::size_t i = 0; i < program_.registers.size(); ++i) {
+      registers_[i] = memory_ + program_.registers[i].offset;
+    }
+    for (const FusedProgram::Transfer& uniform : program_.uniforms) spread_out(uniform);
+  }
+
+  void run(const Tiling::Part& block) {
+    const Tiling::Part positions = tiling_.positions(block);
+    for (std::size_t i = 0; i < program_.stages.size(); ++i) {
+      const FusedProgram::Stage& stage = program_.stages[i];
+      for (const FusedProgram::Finish& finish : stage.finishes) clear_lanes(finish, block);
+      for (std::size_t tile = 0; i > 0 && tile < tiling_.block_tiles(); ++tile) {
+        run_tile(stage, block, tile);
+      }
+      for (const FusedProgram::Finish& finish : stage.finishes) {
+        finish_lanes(finish, positions);
+      }
+      for (const FusedProgram::Transfer& load : stage.reduced_loads) copy_in(load, positions);
+      for (const FusedProgram::Instruction& instruction : stage.reduced_instructions) {
+        call(instruction, positions.count());
+      }
+      for (const FusedProgram::Transfer& store : stage.reduced_stores) copy_out(store, positions);
+      for (const FusedProgram::Spread& spread : stage.spreads) repeat(spread, block);
+    }
+  }
+
+ private:
+  std::byte* staging() const { return memory_ + program_.staging; }
+  float* lanes(std::size_t offset) const { return reinterpret_cast<float*>(memory_ + offset); }
+
+  const std::byte* data_of(const FusedProgram::Transfer& load) const {
+    return arguments_.inputs[load.tensor].data;
+  }
+
+  void run_tile(const FusedProgram::Stage& stage, const Tiling::Part& block, std::size_t index) {
+    const Tiling::Part part = tiling_.tile(block, static_cast<std::int64_t>(index));
+    for (const std::size_t reg : program_.moving) {
+      const auto& [offset, stride] = program_.registers[reg];
+      registers_[reg] = memory_ + offset + index * stride;
+    }
+    for (const FusedProgram::Transfer& load : stage.loads) {
+      std::byte* const direct = dense_part(load, arguments_.inputs[load.tensor], load.tensor, part);
+      if (direct != nullptr) {
+        registers_[load.reg] = direct;
+      } else {
+        registers_[load.reg] = memory_ + program_.registers[load.reg].offset;
+        copy_in(load, part);
+      }
+    }
+    const std::size_t n_inputs = arguments_.inputs.size();
+    for (const FusedProgram::Transfer& store : stage.stores) {
+      if (program_.registers[store.reg].stride != 0) continue;
+      std::byte* const direct =
+          dense_part(store, arguments_.outputs[store.tensor - n_inputs], store.tensor, part);
+      registers_[store.reg] =
+          direct != nullptr ? direct : memory_ + program_.registers[store.reg].offset;
+    }
+    for (const FusedProgram::Instruction& instruction : stage.instructions) {
+      if (instruction.accumulate != nullptr) {
+        accumulate(instruction, part);
+      } else {
+        call(instruction, part.count());
+      }
+    }
+    for (const FusedProgram::Transfer& store : stage.stores) {
+      const auto& [offset, stride] = program_.registers[store.reg];
+      if (registers_[store.reg] == memory_ + offset + index * stride) copy_out(store, part);
+    }
+  }
+
+  void call(const FusedProgram::Instruction& instruction, std::size_t n) const {
+    instruction.function({.out = registers_[instruction.out],
+                          .in = {registers_[instruction.in[0]], registers_[instruction.in[1]],
+                                 registers_[instruction.in[2]]},
+                          .n = n,
+                          .parameters = instruction.parameters.data()});
+  }
+
+  // ---- Between tensors and registers
+
+  /// The part in the tensor itself, if it is dense there: no copy is needed. Of fp16 only, as
+  /// others are converted or must be aligned.
+  std::byte* dense_part(const FusedProgram::Transfer& transfer, const TensorView& tensor,
+                        std::size_t number, const Tiling::Part& part) const {
+    if (transfer.dtype != DType::kFp16) return nullptr;
+    if (part.n_columns > 1 && tiling_.column_stride(number) != 1) return nullptr;
+    std::byte* result = nullptr;
+    tiling_.for_each_run(number, part, [&](const Tiling::Run& run) {
+      const bool is_dense = run.n_rows == 1 || run.row_stride == part.n_columns;
+      if (run.n_rows == part.n_rows && is_dense) result = tensor.data + run.offset * 2;
+    });
+    return result;
+  }
+
+  /// A value that is the same everywhere.
+  void spread_out(const FusedProgram::Transfer& uniform) const {
+    const std::size_t n = std::max(tiling_.tile_elements(), tiling_.block_positions());
+    std::byte* const target = registers_[uniform.reg];
+    if (uniform.dtype == DType::kFp16) {
+      return tile_table().repeat_halves(data_of(uniform), 0, target, 1, n);
+    }
+    widen(uniform.dtype, data_of(uniform), staging(), 1);
+    tile_table().repeat_words(staging(), target, 1, n);
+  }
+
+  /// From dense elements in staging memory to the register.
+  void place(const FusedProgram::Transfer& load, std::size_t n) const {
+    std::byte* const target = registers_[load.reg];
+    if (load.dtype == DType::kFp16) {
+      std::memcpy(target, staging(), n * 2);
+    } else {
+      widen(load.dtype, staging(), target, n);
+    }
+  }
+
+  void copy_in(const FusedProgram::Transfer& load, const Tiling::Part& part) const {
+    const TileTable& table = tile_table();
+    const auto bytes = static_cast<std::int64_t>(dtype_size(load.dtype));
+    const std::int64_t stride = tiling_.column_stride(load.tensor);
+    const auto columns = static_cast<std::size_t>(part.n_columns);
+    const bool is_half = load.dtype == DType::kFp16;
+    std::byte* const dense = is_half ? registers_[load.reg] : staging();
+    tiling_.for_each_run(load.tensor, part, [&](const Tiling::Run& run) {
+      const std::byte* source = data_of(load) + run.offset * bytes;
+      std::byte* target = dense + run.first_row * part.n_columns * bytes;
+      const auto rows = static_cast<std::size_t>(run.n_rows);
+      if (bytes == 2 && (stride == 1 || columns == 1)) {
+        return table.copy_halves(source, run.row_stride, target, part.n_columns, rows, columns);
+      }
+      if (bytes == 2 && stride == 0) {
+        return table.repeat_halves(source, run.row_stride, target, rows, columns);
+      }
+      for (std::int64_t row = 0; row < run.n_rows; ++row) {
+        copy_strided(source + row * run.row_stride * bytes, stride,
+                     target + row * part.n_columns * bytes, 1, columns,
+                     static_cast<std::size_t>(bytes));
+      }
+    });
+    if (!is_half) place(load, part.count());
+  }
+
+  void copy_out(const FusedProgram::Transfer& store, const Tiling::Part& part) const {
+    const auto bytes = static_cast<std::int64_t>(dtype_size(store.dtype));
+    const std::int64_t stride = tiling_.column_stride(store.tensor);
+    const auto columns = static_cast<std::size_t>(part.n_columns);
+    const std::byte* dense = registers_[store.reg];
+    if (store.dtype != DType::kFp16) {
+      narrow(store.dtype, registers_[store.reg], staging(), part.count());
+      dense = staging();
+    }
+    std::byte* const data = arguments_.outputs[store.tensor - arguments_.inputs.size()].data;
+    tiling_.for_each_run(store.tensor, part, [&](const Tiling::Run& run) {
+      std::byte* target = data + run.offset * bytes;
+      const std::byte* source = dense + run.first_row * part.n_columns * bytes;
+      const auto rows = static_cast<std::size_t>(run.n_rows);
+      if (bytes == 2 && (stride == 1 || columns == 1)) {
+        return tile_table().copy_halves(source, part.n_columns, target, run.row_stride, rows,
+                                        columns);
+      }
+      for (std::int64_t row = 0; row < run.n_rows; ++row) {
+        copy_strided(source + row * part.n_columns * bytes, 1,
+                     target + row * run.row_stride * bytes, stride, columns,
+                     static_cast<std::size_t>(bytes));
+      }
+    });
+  }
+
+  // ---- Along the axis
+
+  bool is_inner() const { return tiling_.kind() == Tiling::Kind::kInner; }
+
+  void clear_lanes(const FusedProgram::Finish& finish, const Tiling::Part& block) const {
+    const std::size_t n = tiling_.positions(block).count() * kSumLanes;
+    std::fill_n(
+        lanes(finish.lanes), n,
+        finish.reduction == ChainReduction::kMax ? -std::numeric_limits<float>::infinity() : 0.0F);
+  }
+
+  void accumulate(const FusedProgram::Instruction& instruction, const Tiling::Part& part) const {
+    const std::byte* x = registers_[instruction.in[0]];
+    float* const sums = lanes(instruction.lanes);
+    const auto columns = static_cast<std::size_t>(part.n_columns);
+    if (!is_inner()) {
+      return instruction.accumulate(x, part.count(), sums, columns * kSumLanes);
+    }
+    const std::size_t row_bytes = columns * instruction.element_bytes;
+    for (std::size_t row = 0; row < static_cast<std::size_t>(part.n_rows); ++row) {
+      instruction.accumulate(x + row * row_bytes, columns, sums + row * kSumLanes, kSumLanes);
+    }
+  }
+
+  void finish_lanes(const FusedProgram::Finish& finish, const Tiling::Part& positions) const {
+    const bool is_max = finish.reduction == ChainReduction::kMax;
+    const auto fold = is_max ? tile_table().fold_max : tile_table().fold_sum;
+    float* const sums = lanes(finish.lanes);
+    auto* const results = reinterpret_cast<float*>(registers_[finish.reg]);
+    const std::size_t n = positions.count();
+    if (is_inner()) {
+      for (std::size_t i = 0; i < n; ++i) {
+        fold(sums + i * kSumLanes, 1);
+        results[i] = sums[i * kSumLanes];
+      }
+    } else {
+      fold(sums, n);
+      std::copy_n(sums, n, results);
+    }
+    const auto length = static_cast<float>(tiling_.axis_length());
+    for (std::size_t i = 0; i < n; ++i) {
+      if (finish.reduction == ChainReduction::kMean) results[i] /= length;
+      if (finish.reduction == ChainReduction::kRootOfSum) results[i] = std::sqrt(results[i]);
+      results[i] = reduced_value(results[i], is_max);
+    }
+    if (finish.halves != FusedProgram::kNone) {
+      float_to_half(results, reinterpret_cast<half_bits*>(registers_[finish.halves]), n);
+    }
+  }
+
+  void repeat(const FusedProgram::Spread& spread, const Tiling::Part& block) const {
+    const Tiling::Part part = tiling_.tile(block, 0);
+    const std::byte* from = registers_[spread.from];
+    std::byte* to = registers_[spread.to];
+    const auto rows = static_cast<std::size_t>(part.n_rows);
+    const auto columns = static_cast<std::size_t>(part.n_columns);
+    const std::size_t bytes = spread.element_bytes;
+    if (!is_inner()) {  // Every row is the reduced one.
+      for (std::size_t row = 0; row < rows; ++row) {
+        std::memcpy(to + row * columns * bytes, from, columns * bytes);
+      }
+    } else if (bytes == 2) {  // Every row is one element of it.
+      tile_table().repeat_halves(from, 1, to, rows, columns);
+    } else {
+      tile_table().repeat_words(from, to, rows, columns);
+    }
+  }
+
+  const FusedProgram& program_;
+  const Tiling& tiling_;
+  const StepArguments& arguments_;
+  std::byte* memory_;
+  std::byte** registers_;
+};
 
 class Fused final : public Step {
  public:
-  explicit Fused(const FusedChain& chain) : n_inputs_(chain.inputs.size()), space_(layouts(chain)) {
-    const TileTable& table = tile_table();
-    round_ = table.round_to_half;
-    compile(chain, table);
-    const std::int64_t inner = space_.inner();
-    if (inner >= static_cast<std::int64_t>(kTileElements)) {
-      columns_per_tile_ = kTileElements;
-      tiles_per_row_ = (inner + columns_per_tile_ - 1) / columns_per_tile_;
-      n_tiles_ = space_.n_rows() * tiles_per_row_;
-    } else {
-      columns_per_tile_ = inner;
-      rows_per_tile_ = static_cast<std::int64_t>(kTileElements) / std::max<std::int64_t>(inner, 1);
-      n_tiles_ = inner == 0 ? 0 : (space_.n_rows() + rows_per_tile_ - 1) / rows_per_tile_;
-    }
+  explicit Fused(const FusedChain& chain)
+      : tiling_(layouts(chain), chain.axis), program_(compile_chain(chain, tiling_)) {
+    const TensorLayout& any = chain.output_layouts.front();
+    const auto n_operations = static_cast<std::int64_t>(chain.operations.size() + 2);
+    is_small_ = any.count() * n_operations <= kWorthSharing;
   }
 
   void run(const StepArguments& arguments) const override {
-    const std::int64_t n_chunks = (n_tiles_ + kTilesPerChunk - 1) / kTilesPerChunk;
-    if (n_chunks <= 1) {
-      if (n_chunks == 1) run_tiles(arguments, 0, n_tiles_);
-      return;
-    }
+    const std::int64_t per_chunk = is_small_ ? tiling_.n_blocks() : tiling_.blocks_per_chunk();
     const auto body = [&](std::size_t chunk) {
-      const std::int64_t begin = static_cast<std::int64_t>(chunk) * kTilesPerChunk;
-      run_tiles(arguments, begin, std::min(begin + kTilesPerChunk, n_tiles_));
+      const std::int64_t begin = static_cast<std::int64_t>(chunk) * per_chunk;
+      const std::int64_t end = std::min(begin + per_chunk, tiling_.n_blocks());
+      Machine machine(program_, tiling_, arguments);
+      for (std::int64_t block = begin; block < end; ++block) machine.run(tiling_.block(block));
     };
+    if (tiling_.n_blocks() == 0) return;
+    const std::int64_t n_chunks = (tiling_.n_blocks() + per_chunk - 1) / per_chunk;
+    if (n_chunks == 1) return body(0);
     parallel_for(static_cast<std::size_t>(n_chunks), [&body](std::size_t i) { body(i); });
   }
 
  private:
-  static std::vector<TensorLayout> layouts(const FusedChain& chain) {
-    std::vector<TensorLayout> all = chain.inputs;
-    all.insert(all.end(), chain.output_layouts.begin(), chain.output_layouts.end());
-    return all;
-  }
-
-  // Gives every value a slot of the tile memory, reusing slots whose value is no longer needed.
-  void compile(const FusedChain& chain, const TileTable& table) {
-    const std::size_t n_values = n_inputs_ + chain.operations.size();
-    std::vector<std::size_t> last_use(n_values, 0);
-    for (std::size_t i = 0; i < chain.operations.size(); ++i) {
-      for (const std::size_t value : chain.operations[i].operands) last_use[value] = i;
-    }
-    for (const std::size_t value : chain.outputs) last_use[value] = chain.operations.size();
-
-    std::vector<std::size_t> slot_of(n_values, kNoSlot);
-    std::vector<std::size_t> free;
-    const auto take = [&] {
-      if (free.empty()) return n_slots_++;
-      const std::size_t slot = free.back();
-      free.pop_back();
-      return slot;
-    };
-    for (std::size_t i = 0; i < n_inputs_; ++i) {
-      const TensorLayout& layout = chain.inputs[i];
-      bool is_uniform = true;
-      for (int d = 0; d < space_.rank; ++d) {
-        is_uniform = is_uniform && space_.strides[i][static_cast<std::size_t>(d)] == 0;
-      }
-      // A value that is the same everywhere is spread out once per chunk and keeps its slot.
-      if (is_uniform) last_use[i] = chain.operations.size() + 1;
-      slot_of[i] = take();
-      (is_uniform ? uniforms_ : loads_).push_back({i, slot_of[i], layout.dtype});
-    }
-    for (std::size_t i = 0; i < chain.operations.size(); ++i) {
-      const FusedOperation& operation = chain.operations[i];
-      Instruction instruction;
-      instruction.function = table.functions[static_cast<std::size_t>(operation.node.op)];
-      instruction.parameters = operation.node.parameters;
-      for (std::size_t k = 0; k < operation.operands.size(); ++k) {
-        instruction.in[k] = slot_of[operation.operands[k]];
-      }
-      const std::size_t value = n_inputs_ + i;
-      instruction.out = take();
-      slot_of[value] = instruction.out;
-      // Storing rounds as well, so a result that nobody else reads is not rounded twice.
-      const bool is_read = last_use[value] > i && last_use[value] < chain.operations.size();
-      const bool is_read_too = is_read || used_inside(chain, value);
-      instruction.rounds = operation.dtype == DType::kFp16 && is_read_too;
-      if (const TileOp wrap = wrap_op(operation.dtype); wrap != TileOp::kCount) {
-        instruction.wraps = table.functions[static_cast<std::size_t>(wrap)];
-        instruction.wrapped = take();
-        free.push_back(instruction.out);
-        slot_of[value] = instruction.wrapped;
-      }
-      instructions_.push_back(instruction);
-      for (const std::size_t operand : operation.operands) {
-        if (last_use[operand] == i && slot_of[operand] != kNoSlot) {
-          free.push_back(slot_of[operand]);
-          slot_of[operand] = kNoSlot;  // An operand may appear twice.
-        }
-      }
-    }
-    for (std::size_t k = 0; k < chain.outputs.size(); ++k) {
-      stores_.push_back({k, slot_of[chain.outputs[k]], chain.output_layouts[k].dtype});
-    }
-  }
-
-  static bool used_inside(const FusedChain& chain, std::size_t value) {
-    for (const FusedOperation& operation : chain.operations) {
-      if (std::find(operation.operands.begin(), operation.operands.end(), value) !=
-          operation.operands.end()) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  void run_tiles(const StepArguments& arguments, std::int64_t begin, std::int64_t end) const {
-    std::byte* slots = thread_scratch((n_slots_ + 1) * kSlotBytes);
-    std::byte* staging = slots + n_slots_ * kSlotBytes;
-    const auto slot = [&](std::size_t i) { return slots + i * kSlotBytes; };
-    for (const Transfer& uniform : uniforms_) {
-      copy_strided(arguments.inputs[uniform.tensor].data, 0, staging, 1, kTileElements,
-                   dtype_size(uniform.dtype));
-      widen(uniform.dtype, staging, slot(uniform.slot), kTileElements);
-    }
-    const bool whole_rows = rows_per_tile_ > 0;
-    RowCursor cursor(space_, whole_rows ? begin * rows_per_tile_ : begin / tiles_per_row_);
-    for (std::int64_t tile = begin; tile < end; ++tile) {
-      Span span;
-      if (whole_rows) {
-        span.n_rows = std::min(rows_per_tile_, space_.n_rows() - tile * rows_per_tile_);
-        span.n_columns = columns_per_tile_;
-      } else {
-        span.column = tile % tiles_per_row_ * columns_per_tile_;
-        span.n_rows = 1;
-        span.n_columns = std::min(columns_per_tile_, space_.inner() - span.column);
-      }
-      const auto n = static_cast<std::size_t>(span.n_rows * span.n_columns);
-      for (const Transfer& load : loads_) {
-        load_tile(arguments.inputs[load.tensor].data, load, cursor, span, staging, slot(load.slot));
-      }
-      for (const Instruction& instruction : instructions_) {
-        TileArguments call{
-            .out = slot(instruction.out),
-            .in = {slot(instruction.in[0]), slot(instruction.in[1]), slot(instruction.in[2])},
-            .n = n,
-            .parameters = instruction.parameters.data()};
-        instruction.function(call);
-        if (instruction.rounds) round_(static_cast<float*>(call.out), n);
-        if (instruction.wraps != nullptr) {
-          call.in[0] = call.out;
-          call.out = slot(instruction.wrapped);
-          instruction.wraps(call);
-        }
-      }
-      for (const Transfer& store : stores_) {
-        store_tile(arguments.outputs[store.tensor].data, store, cursor, span, staging,
-                   slot(store.slot));
-      }
-      if (whole_rows) {
-        for (std::int64_t i = 0; i < span.n_rows; ++i) cursor.advance();
-      } else if (span.column + span.n_columns == space_.inner()) {
-        cursor.advance();
-      }
-    }
-  }
-
-  /// Part of a row, or several whole rows.
-  struct Span {
-    std::int64_t column = 0;
-    std::int64_t n_rows = 0;
-    std::int64_t n_columns = 0;
-  };
-
-  void load_tile(const std::byte* data, const Transfer& load, const RowCursor& start,
-                 const Span& span, std::byte* staging, std::byte* tile) const {
-    const std::int64_t stride = space_.inner_stride(load.tensor);
-    const auto bytes = static_cast<std::int64_t>(dtype_size(load.dtype));
-    const auto columns = static_cast<std::size_t>(span.n_columns);
-    if (span.n_rows == 1 && stride == 1) {
-      const std::int64_t offset = start.offset(load.tensor) + span.column;
-      return widen(load.dtype, data + offset * bytes, tile, columns);
-    }
-    RowCursor cursor = start;
-    for (std::int64_t row = 0; row < span.n_rows; ++row) {
-      const std::int64_t offset = cursor.offset(load.tensor) + span.column * stride;
-      copy_strided(data + offset * bytes, stride, staging + row * span.n_columns * bytes, 1,
-                   columns, static_cast<std::size_t>(bytes));
-      cursor.advance();
-    }
-    widen(load.dtype, staging, tile, static_cast<std::size_t>(span.n_rows * span.n_columns));
-  }
-
-  void store_tile(std::byte* data, const Transfer& store, const RowCursor& start, const Span& span,
-                  std::byte* staging, const std::byte* tile) const {
-    const std::size_t tensor = n_inputs_ + store.tensor;
-    const std::int64_t stride = space_.inner_stride(tensor);
-    const auto bytes = static_cast<std::int64_t>(dtype_size(store.dtype));
-    const auto columns = static_cast<std::size_t>(span.n_columns);
-    if (span.n_rows == 1 && stride == 1) {
-      const std::int64_t offset = start.offset(tensor) + span.column;
-      return narrow(store.dtype, tile, data + offset * bytes, columns);
-    }
-    narrow(store.dtype, tile, staging, static_cast<std::size_t>(span.n_rows * span.n_columns));
-    RowCursor cursor = start;
-    for (std::int64_t row = 0; row < span.n_rows; ++row) {
-      const std::int64_t offset = cursor.offset(tensor) + span.column * stride;
-      copy_strided(staging + row * span.n_columns * bytes, 1, data + offset * bytes, stride,
-                   columns, static_cast<std::size_t>(bytes));
-      cursor.advance();
-    }
-  }
-
-  std::size_t n_inputs_;
-  IterationSpace space_;
-  std::vector<Transfer> uniforms_;
-  std::vector<Transfer> loads_;
-  std::vector<Instruction> instructions_;
-  std::vector<Transfer> stores_;
-  std::size_t n_slots_ = 0;
-  void (*round_)(float*, std::size_t) = nullptr;
-  std::int64_t columns_per_tile_ = 0;
-  std::int64_t tiles_per_row_ = 1;
-  std::int64_t rows_per_tile_ = 0;  ///< 0: a tile is part of one row.
-  std::int64_t n_tiles_ = 0;
+  Tiling tiling_;
+  FusedProgram program_;
+  bool is_small_ = false;
 };
 
 }  // namespace

@@ -78,8 +78,8 @@ class Softmax final : public RowStep {
 
  private:
   void evaluate(std::int64_t, float* values, std::size_t n) const override {
-    table().exp_shifted(values, table().largest(values, n), n);
-    table().scale(values, 1.0F / sum(values, n), n);
+    table().exp_shifted(values, reduced_value(table().largest(values, n), true), n);
+    table().scale(values, 1.0F / reduced_value(sum(values, n), false), n);
   }
 };
 
@@ -282,6 +282,12 @@ KernelRecord record(std::string_view op, std::vector<std::string_view> operands,
           .strided_outputs = true};
 }
 
+KernelRecord softmax_record() {
+  KernelRecord softmax_alone = record("softmax", {"x"}, softmax);
+  softmax_alone.along_axis = AxisForm::kSoftmax;
+  return softmax_alone;
+}
+
 }  // namespace
 
 std::span<const KernelRecord> normalization_kernels() {
@@ -291,7 +297,7 @@ std::span<const KernelRecord> normalization_kernels() {
       record("l2_norm", {"x"}, l2_norm),
       record("layer_norm", {"x", "gamma", "beta"}, layer_norm),
       {.op = "local_response_norm", .operands = {"x"}, .prepare = local_response_norm},
-      record("softmax", {"x"}, softmax),
+      softmax_record(),
   };
   return records;
 }

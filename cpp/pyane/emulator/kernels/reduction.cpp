@@ -112,7 +112,9 @@ class FloatReduction final : public Step {
     }
   }
 
-  float finish(float value) const {
+  float finish(float value) const { return reduced_value(finished(value), is_extreme()); }
+
+  float finished(float value) const {
     switch (kind_) {
       case Reduction::kMean:
         return value / static_cast<float>(rows_.length());
@@ -369,8 +371,13 @@ std::unique_ptr<Step> prepare_arg(const PrepareContext& context) {
   return std::make_unique<ArgReduction>(context, kIsMin);
 }
 
-KernelRecord record(std::string_view op, Prepare prepare_step) {
-  return {.op = op, .operands = {"x"}, .prepare = prepare_step, .strided_inputs = true};
+KernelRecord record(std::string_view op, Prepare prepare_step,
+                    AxisForm along_axis = AxisForm::kNone) {
+  return {.op = op,
+          .operands = {"x"},
+          .prepare = prepare_step,
+          .strided_inputs = true,
+          .along_axis = along_axis};
 }
 
 }  // namespace
@@ -380,15 +387,15 @@ std::span<const KernelRecord> reduction_kernels() {
       record("reduce_argmax", prepare_arg<false>),
       record("reduce_argmin", prepare_arg<true>),
       record("reduce_l1_norm", prepare<Reduction::kL1Norm>),
-      record("reduce_l2_norm", prepare<Reduction::kL2Norm>),
+      record("reduce_l2_norm", prepare<Reduction::kL2Norm>, AxisForm::kL2Norm),
       record("reduce_log_sum", prepare<Reduction::kLogSum>),
       record("reduce_log_sum_exp", prepare<Reduction::kLogSumExp>),
-      record("reduce_max", prepare<Reduction::kMax>),
-      record("reduce_mean", prepare<Reduction::kMean>),
+      record("reduce_max", prepare<Reduction::kMax>, AxisForm::kMax),
+      record("reduce_mean", prepare<Reduction::kMean>, AxisForm::kMean),
       record("reduce_min", prepare<Reduction::kMin>),
       record("reduce_prod", prepare<Reduction::kProd>),
-      record("reduce_sum", prepare<Reduction::kSum>),
-      record("reduce_sum_square", prepare<Reduction::kSumSquare>),
+      record("reduce_sum", prepare<Reduction::kSum>, AxisForm::kSum),
+      record("reduce_sum_square", prepare<Reduction::kSumSquare>, AxisForm::kSumSquare),
   };
   return records;
 }

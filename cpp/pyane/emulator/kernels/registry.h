@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -81,6 +82,10 @@ struct TileNode {
 };
 using MakeTileNode = TileNode (*)(const mil::OpContext& op);
 
+/// What an operation on floats does along one axis, where it can be part of a chain of elementwise
+/// operations (kernels/fused.h).
+enum class AxisForm : std::uint8_t { kNone, kSum, kMean, kMax, kSumSquare, kL2Norm, kSoftmax };
+
 /// A tensor inside another: same memory, other dimensions and strides.
 struct SubTensor {
   TensorLayout layout;
@@ -112,6 +117,8 @@ struct KernelRecord {
   MakeTileNode tile = nullptr;
   /// tile: operands after the first are vectors over dimension 1 of the first.
   bool channel_operands = false;
+  /// prepare: what it does when it is fused; `prepare` is for where it is not.
+  AxisForm along_axis = AxisForm::kNone;
   MakeView view = nullptr;
   MakePlace place = nullptr;
   /// Results differ from one evaluation to the next: never worked out when compiling.

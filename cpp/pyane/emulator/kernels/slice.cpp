@@ -148,7 +148,8 @@ class SliceByIndex final : public Step {
   std::unique_ptr<Step> copy_;
 };
 
-/// x with `update` in place of a slice.
+/// x with `update` in place of a slice. The result may be in x's memory: the planner sees to it that
+/// a state need not be copied to change a part of it.
 class SliceUpdate final : public Step {
  public:
   explicit SliceUpdate(const PrepareContext& context)
@@ -159,7 +160,9 @@ class SliceUpdate final : public Step {
   void run(const StepArguments& arguments) const override {
     TensorView out = arguments.outputs[0];
     const std::int64_t offset = window_.offset(arguments.inputs[2], arguments.inputs[3]);
-    copy_->run({.inputs = arguments.inputs.first(1), .outputs = arguments.outputs});
+    if (arguments.inputs[0].data != out.data) {
+      copy_->run({.inputs = arguments.inputs.first(1), .outputs = arguments.outputs});
+    }
     out.data += bytes_of(out, offset);
     update_->run({.inputs = arguments.inputs.subspan(1, 1), .outputs = std::span(&out, 1)});
   }

@@ -1,5 +1,8 @@
 #include "pyane/emulator/kernels/tile.h"
 
+#include <cmath>
+#include <limits>
+
 #include "pyane/base/cpu.h"
 
 namespace pyane::emulator {
@@ -11,6 +14,11 @@ float sum_lanes(const float* lanes, std::size_t stride) {
     for (std::size_t i = 0; i < width; ++i) sums[i] += sums[i + width];
   }
   return sums[0];
+}
+
+float reduced_value(float value, bool is_extreme) {
+  if (std::isnan(value)) return std::numeric_limits<float>::quiet_NaN();
+  return is_extreme ? value + 0.0F : value;
 }
 
 const TileTable& tile_table() {

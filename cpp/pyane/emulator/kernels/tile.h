@@ -85,7 +85,8 @@ enum class TileOp : std::uint8_t {
   kPow,  ///< 1 ulp
   kMaximum,
   kMinimum,
-  kPrelu,  ///< x, alpha
+  kPrelu,   ///< x, alpha
+  kSubExp,  ///< exp(x - y), 1 ulp
   // Three operands.
   kSoftplusParametric,  ///< x, alpha, beta: alpha * log(1 + exp(beta * x)), 4 ulp
   // Comparisons of floats, result 0 or 1.
@@ -141,6 +142,34 @@ enum class TileOp : std::uint8_t {
 struct TileTable {
   std::array<TileFunction, static_cast<std::size_t>(TileOp::kCount)> functions;
 
+  /// The floating-point functions on fp16 operands, with the result rounded to fp16, half to even:
+  /// the bits of widening, computing and rounding. nullptr for the others. Any `n` and alignment,
+  /// nothing beyond `n` is touched.
+  std::array<TileFunction, static_cast<std::size_t>(TileOp::kCount)> half_functions;
+  TileFunction widen;         ///< fp16 to fp32.
+  TileFunction narrow;        ///< fp32 to fp16, half to even.
+  TileFunction sub_exp_half;  ///< exp(x - y), x fp16, y and the result fp32. 1 ulp
+  TileFunction mul_to_half;   ///< x * y of fp32, rounded to fp16.
+
+  /// lanes[i % n_lanes] += x[i], or the larger of the two (NaN if either is).
+  void (*sum_halves)(const void* x, std::size_t n, float* lanes, std::size_t n_lanes);
+  void (*sum_floats)(const void* x, std::size_t n, float* lanes, std::size_t n_lanes);
+  void (*max_halves)(const void* x, std::size_t n, float* lanes, std::size_t n_lanes);
+  void (*max_floats)(const void* x, std::size_t n, float* lanes, std::size_t n_lanes);
+  /// Of kSumLanes rows of `columns` lanes, the pairwise sum (the largest) in the first row.
+  void (*fold_sum)(float* lanes, std::size_t columns);
+  void (*fold_max)(float* lanes, std::size_t columns);
+
+  /// 2-byte elements of `rows` rows, `strides` apart in source and target.
+  void (*copy_halves)(const void* source, std::ptrdiff_t source_stride, void* target,
+                      std::ptrdiff_t target_stride, std::size_t rows, std::size_t columns);
+  /// Dense rows of `columns` equal 2-byte elements, one per row, `stride` apart in the source.
+  void (*repeat_halves)(const void* source, std::ptrdiff_t stride, void* target, std::size_t rows,
+                        std::size_t columns);
+
+  /// The same for 4-byte elements that follow each other.
+  void (*repeat_words)(const void* source, void* target, std::size_t rows, std::size_t columns);
+
   /// Rounds fp32 values to the nearest fp16 value, half to even, in place.
   void (*round_to_half)(float* tile, std::size_t n);
 
@@ -169,6 +198,11 @@ inline constexpr std::size_t kSumLanes = 32;
 
 /// Pairwise sum of kSumLanes lanes, `stride` floats apart.
 float sum_lanes(const float* lanes, std::size_t stride = 1);
+
+/// What a reduction gives for `value`: every NaN is the same one, and a largest or smallest element
+/// that is zero (`is_extreme`) is +0, so that the order in which elements were looked at, which
+/// depends on the layout, does not show.
+float reduced_value(float value, bool is_extreme);
 
 /// The functions for the instruction set in use (base/cpu.h).
 const TileTable& tile_table();
