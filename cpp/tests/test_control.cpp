@@ -102,9 +102,36 @@ void a_loop_without_end_stops_and_may_be_run_again() {
   CHECK(bound.run(3) == 4.0F);
 }
 
+/// Blocks are recorded under their loop, once per turn, while others evaluate the same kernel.
+void profiles_beside_evaluations() {
+  const auto device = pyane::emulator::create_device({});
+  const auto kernel = device->compile({.text = kProgram, .weights = {}}, {});
+  Bound profiled(*kernel);
+  Bound other(*kernel);
+  profiled.run(5);
+  std::thread beside([&] {
+    for (int i = 0; i < 50; ++i) other.run(5);
+  });
+  for (int i = 0; i < 50; ++i) {
+    const auto profile = profiled.request->profile();
+    CHECK(profile.has_value());
+    int n_adds = 0;
+    for (const pyane::ProfileGroup& group : profile->groups) {
+      const bool is_loop = group.operations == std::vector<std::string>{"while_loop"};
+      CHECK(is_loop || group.operations.empty() || group.parent.has_value());
+      CHECK(group.total_ns <= profile->total_ns);
+      if (group.output == "f") n_adds = static_cast<int>(group.runs);
+    }
+    CHECK(n_adds == 5);
+  }
+  beside.join();
+  CHECK(profiled.runs() == 5 + 50 * 5);
+}
+
 }  // namespace
 
 int main() {
+  profiles_beside_evaluations();
   states_outlive_the_kernel();
   loops_in_several_threads();
   a_loop_without_end_stops_and_may_be_run_again();

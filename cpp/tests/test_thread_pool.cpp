@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "pyane/base/error.h"
+#include "pyane/base/interrupt.h"
 #include "pyane/base/thread_pool.h"
 
 using pyane::parallel_for;
@@ -70,6 +71,59 @@ void test_sleep() {
   CHECK(n == 20 * 64);
 }
 
+/// Of one caller's work only, by every thread at most once per call, and ended before it returns.
+void test_observer() {
+  struct Count final : pyane::PoolObserver {
+    void worked(int thread, Clock::time_point begin, Clock::time_point end) override {
+      CHECK(0 <= thread && thread < 3);
+      CHECK(begin <= end);
+      ++n;
+    }
+    std::atomic<int> n{0};
+  };
+  pyane::set_num_threads(3);
+  Count count;
+  pyane::observe_pool(&count);
+  std::thread other([] {
+    for (int round = 0; round < 50; ++round) parallel_for(8, [](std::size_t) {});
+  });
+  other.join();
+  CHECK(count.n == 0);
+  for (int round = 1; round <= 50; ++round) {
+    const int before = count.n;
+    parallel_for(8, [](std::size_t) {});
+    CHECK(before + 1 <= count.n && count.n <= before + 3);
+  }
+  pyane::observe_pool(nullptr);
+  const int last = count.n;
+  parallel_for(8, [](std::size_t) {});
+  CHECK(count.n == last);
+}
+
+struct Stopped {};
+
+/// The check of the caller stops it and its helpers between two bodies, soon but not at once.
+void test_interrupt() {
+  for (const int threads : {1, 3}) {
+    pyane::set_num_threads(threads);
+    std::atomic<int> n{0};
+    const auto wait = [&](std::size_t) {
+      ++n;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    };
+    {
+      const pyane::InterruptScope scope([] { throw Stopped(); });
+      CHECK_THROWS(Stopped, parallel_for(100'000, wait));
+      CHECK(n < 1000);
+      const pyane::InterruptScope inner(nullptr);  // What is inside may not be stopped.
+      parallel_for(30, wait);
+    }
+    n = 0;
+    parallel_for(30, wait);
+    CHECK(n == 30);
+  }
+}
+
 [[maybe_unused]] void test_fork() {
   pyane::set_num_threads(4);
   parallel_for(16, [](std::size_t) {});
@@ -91,6 +145,8 @@ int main() {
   test_exceptions();
   test_nesting_and_concurrent_callers();
   test_sleep();
+  test_observer();
+  test_interrupt();
 #if !defined(__SANITIZE_THREAD__)  // TSan does not support threads after a fork.
   test_fork();
 #endif

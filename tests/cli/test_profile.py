@@ -19,7 +19,6 @@ BODY = [operation("exp", "w", KIND, {"x": "%v"})]
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
     lines = [
         operation("softmax", "p", KIND, {"x": "%x", "axis": 1}),
         operation("sqrt", "y", KIND, {"x": "%p"}),
@@ -38,7 +37,7 @@ def out_of(capsys: pytest.CaptureFixture[str], *args: str) -> str:
 
 def test_table(capsys):
     out = out_of(capsys, "chain.mil", "--repeat", "2", "--threads", "1")
-    for word in ("GFLOP/s", "of roof", "bound by", "softmax", "sqrt", "-> p", "1 thread,"):
+    for word in ("GFLOP/s", "of roof", "softmax", "sqrt", "-> p", "1 thread,"):
         assert word in out
     assert "ms per evaluation (median of 2)" in out
     assert "Measured roof: " in out

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -22,6 +23,8 @@ from .model_options import (
 
 if TYPE_CHECKING:
     from ..profile import GroupTime, Profile
+
+_WIDTH = 120
 
 
 def profile(
@@ -62,7 +65,7 @@ def profile(
 
     Operations that are fused share a line, named by them and their first output. Beside the time
     stand what they compute and move, and how near that comes to this machine's roof, which is
-    measured: arithmetic on registers, or memory, whichever takes longer. Inputs that are not given
+    measured: arithmetic on registers ("compute") or memory, whichever takes longer. Inputs that are not given
     are random. Says nothing of the engine's speed.
 
     \b
@@ -110,14 +113,13 @@ def _print(found: Profile, top: int, *, in_order: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    # In a file or a pipe nothing tells the width; names are long.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     table = Table(box=SIMPLE_HEAD)
-    table.add_column("ms", justify="right", no_wrap=True)
-    table.add_column("share", justify="right", no_wrap=True)
-    table.add_column("operations -> first output", overflow="fold")
-    for title in ("GFLOP/s", "moved", "GB/s", "of roof"):
+    for title in ("ms", "share", "GFLOP/s", "moved", "GB/s"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("bound by", no_wrap=True)
+    table.add_column("of roof", no_wrap=True)
+    table.add_column("operations -> first output", overflow="fold", min_width=20)
     groups = list(found.groups)
     if not in_order:
         # Blocks' groups stay out of the order of their loops: each is compared by itself.
@@ -145,18 +147,17 @@ def _print(found: Profile, top: int, *, in_order: bool) -> None:
 
 
 def _cells(group: GroupTime, total: float) -> tuple[str, ...]:
-    def number(value: float | None, form: str) -> str:
-        return "" if value is None else format(value, form)
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.1f}"
 
+    percent = group.percent_of_roof
     runs = f" x {group.runs:,}" if group.runs > 1 else ""
-    values: dict[str, Any] = {
-        "ms": f"{1e3 * group.seconds:.3f}",
-        "share": f"{100 * group.seconds / total:.1f} %" if total > 0 else "",
-        "name": f"{'  ' * group.depth}{group.name}{runs}",
-        "gflops": number(group.gflops, ".1f"),
-        "moved": "" if group.n_bytes is None else human_bytes(group.n_bytes),
-        "gbps": number(group.gbps, ".1f"),
-        "roof": number(group.percent_of_roof, ".0f") + (" %" if group.roof_seconds else ""),
-        "bound": group.bound,
-    }
-    return tuple(values.values())
+    return (
+        f"{1e3 * group.seconds:.3f}",
+        f"{100 * group.seconds / total:.1f} %" if total > 0 else "",
+        number(group.gflops),
+        "" if group.n_bytes is None else human_bytes(group.n_bytes),
+        number(group.gbps),
+        "" if percent is None else f"{percent:3.0f} % {group.bound}",
+        f"{'  ' * group.depth}{group.name}{runs}",
+    )
