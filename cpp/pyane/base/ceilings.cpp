@@ -36,7 +36,7 @@ void check_threads(int threads) {
 /// 64-byte aligned floats, written so that they are where their thread is.
 struct Buffer {
   struct Free {
-    void operator()(float* memory) const { ::operator delete(memory, std::align_val_t(64)); }
+    void operator()(float* owned) const { ::operator delete(owned, std::align_val_t(64)); }
   };
   std::unique_ptr<float, Free> memory;
   std::size_t n_floats = 0;
