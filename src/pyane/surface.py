@@ -30,14 +30,23 @@ def convert_into(target: np.ndarray[Any, Any], source: np.ndarray[Any, Any]) -> 
     Raises:
         TypeError: The element types are of different kinds.
     """
-    simple = target.flags.c_contiguous and source.flags.c_contiguous and source.flags.aligned
     pair = (source.dtype, target.dtype)
-    if simple and pair == (_FP32, _FP16):
-        if not np.may_share_memory(source, target):
-            return _base.float_to_half(source, target)
-    elif simple and pair == (_FP16, _FP32) and not np.may_share_memory(source, target):
-        return _base.half_to_float(source, target)
-    return np.copyto(target, source, casting="same_kind")
+    convert = _CONVERSIONS.get(pair)
+    if (
+        convert is None
+        or not (target.flags.c_contiguous and source.flags.c_contiguous and source.flags.aligned)
+        or np.may_share_memory(source, target)
+    ):
+        return np.copyto(target, source, casting="same_kind")
+    return convert(source, target)
+
+
+_CONVERSIONS = {(_FP32, _FP16): _base.float_to_half, (_FP16, _FP32): _base.half_to_float}
+
+
+def _is_one_kind(source: np.dtype[Any], target: np.dtype[Any]) -> bool:
+    usual = (source, target) in _CONVERSIONS  # Quicker to see than what NumPy allows.
+    return usual or np.can_cast(source, target, casting="same_kind")
 
 
 class Surface:
@@ -143,10 +152,12 @@ class Surface:
         """
         source = np.asarray(values)
         target = self.array(source.shape, dtype, offset)
-        if not np.can_cast(source.dtype, target.dtype, casting="same_kind"):
+        if not _is_one_kind(source.dtype, target.dtype):
             msg = f"Surface.write: values must be convertible to {target.dtype}, got {source.dtype}"
             raise ShapeError(msg)
-        convert_into(target, np.ascontiguousarray(source).reshape(source.shape))
+        if not source.flags.c_contiguous:
+            source = np.ascontiguousarray(source)
+        convert_into(target, source)
 
     def read(
         self,
@@ -171,7 +182,7 @@ class Surface:
         source = self.array(shape, dtype, offset)
         if out is None:
             out = np.empty(source.shape, _FP32 if source.dtype == _FP16 else source.dtype)
-        if out.shape != source.shape or not np.can_cast(source.dtype, out.dtype, "same_kind"):
+        if out.shape != source.shape or not _is_one_kind(source.dtype, out.dtype):
             msg = (
                 f"Surface.read: out must be an array of shape {list(source.shape)} for "
                 f"{source.dtype}, got {out.dtype} of shape {list(out.shape)}"
