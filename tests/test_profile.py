@@ -117,9 +117,8 @@ def test_blocks_are_groups_of_their_own():
     assert (loop.percent_of_roof, loop.bound) == (None, "")
     assert (groups["softmax"].depth, groups["softmax"].runs) == (1, turns)
     assert groups["less"].runs == turns + 1
-    assert groups["exp"].flops == turns * 64 * 96 + (
-        0 if groups["exp"].operations == ("exp",) else groups["softmax"].flops
-    )
+    chain = {groups["softmax"], groups["exp"]}  # One group where they are fused.
+    assert sum(group.flops for group in chain) == turns * (5 + 1) * 64 * 96
     order = [group.operations for group in found.groups]
     assert order.index(loop.operations) < order.index(groups["softmax"].operations)
     inside = sum(group.seconds for group in found.groups if group.depth == 1)
