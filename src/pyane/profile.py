@@ -195,9 +195,8 @@ class Profile:
         process = {"ph": "M", "pid": 1, "name": "process_name", "args": {"name": self.device}}
         events: list[dict[str, Any]] = [process]
         for thread in sorted({span.thread for span in self.spans}):
-            name = f"helper {thread}" if thread else "evaluating thread"
-            args = {"name": name}
-            events.append({"ph": "M", "pid": 1, "tid": thread, "name": "thread_name", "args": args})
+            name = {"name": f"worker {thread}" if thread else "evaluating thread"}
+            events.append({"ph": "M", "pid": 1, "tid": thread, "name": "thread_name", "args": name})
         for span in self.spans:
             group = self.groups[span.group]
             args = {
