@@ -24,6 +24,8 @@ constexpr std::size_t kSpatial = 3;
 /// Windows are reduced one by one when there are fewer of them in a row, or when they are wider.
 constexpr std::int64_t kFewWindows = 8;
 constexpr std::int64_t kWideWindow = 64;
+/// Elements that are converted together where a window is the whole image.
+constexpr std::int64_t kGlobalElements = 1 << 11;
 /// Output elements that are worked on together.
 constexpr std::int64_t kBandElements = 1 << 14;
 
@@ -85,6 +87,11 @@ class Pool final : public Step {
       const bool excludes = context.op.boolean("exclude_padding_from_average");
       for (std::size_t i = 0; i < kSpatial; ++i) divisors_[i] = divisors(windows_[i], excludes);
     }
+    n_elements_ = windows_[0].input * windows_[1].input * windows_[2].input;
+    is_global_ = n_elements_ > 0;
+    for (const mil::SpatialWindow& w : windows_) {
+      is_global_ = is_global_ && w.output == 1 && inside(w, 0).end - inside(w, 0).begin == w.input;
+    }
     // A band is a run of outputs along the outermost dimension of an image, or of a volume.
     band_axis_ = windows_[0].output > 1 ? 0 : 1;
     const std::int64_t per_output = windows_[2].output * (band_axis_ == 0 ? windows_[1].output : 1);
@@ -97,6 +104,7 @@ class Pool final : public Step {
   void run(const StepArguments& arguments) const override {
     const std::byte* x = arguments.inputs[0].data;
     std::byte* out = arguments.outputs[0].data;
+    if (is_global_) return run_global(x, out);
     std::int64_t cost = band_;
     for (std::size_t i = band_axis_ + 1; i < kSpatial; ++i) cost *= windows_[i].output;
     for_each_row(n_planes_ * n_bands_, cost, [&](std::int64_t begin, std::int64_t end) {
@@ -173,6 +181,30 @@ class Pool final : public Step {
     }
   }
 
+  /// One window over everything: an image is one run, and several are converted together.
+  void run_global(const std::byte* x, std::byte* out) const {
+    const std::int64_t together = std::max<std::int64_t>(kGlobalElements / n_elements_, 1);
+    for_each_row((n_planes_ + together - 1) / together, together * n_elements_,
+                 [&](std::int64_t begin, std::int64_t end) {
+                   auto* values = reinterpret_cast<float*>(thread_scratch(
+                       static_cast<std::size_t>(together * (n_elements_ + 1)) * sizeof(float)));
+                   float* totals = values + together * n_elements_;
+                   for (std::int64_t first = begin * together;
+                        first < std::min(end * together, n_planes_); first += together) {
+                     const std::int64_t n = std::min(together, n_planes_ - first);
+                     load_floats(dtype_, x, first * n_elements_, 1, n * n_elements_, values);
+                     if (kind_ == Pooling::kL2) {
+                       for (std::int64_t i = 0; i < n * n_elements_; ++i) values[i] *= values[i];
+                     }
+                     for (std::int64_t i = 0; i < n; ++i) {
+                       totals[i] = reduce_run(values + i * n_elements_, n_elements_);
+                       finish(totals + i, 0, 0);
+                     }
+                     store_floats(totals, dtype_, out, first, 1, n);
+                   }
+                 });
+  }
+
   float reduce_run(const float* values, std::int64_t n) const {
     if (kind_ == Pooling::kMax) return table_.largest(values, static_cast<std::size_t>(n));
     std::array<float, kSumLanes> lanes{};
@@ -241,6 +273,8 @@ class Pool final : public Step {
   std::size_t band_axis_ = 1;
   std::int64_t band_ = 1;
   std::int64_t n_bands_ = 1;
+  bool is_global_ = false;
+  std::int64_t n_elements_ = 0;  ///< Of one image.
   bool is_one_by_one_ = false;
   std::int64_t phase_length_ = 0;
   std::size_t at_line_ = 0;
