@@ -154,6 +154,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("benchmarks.0.cases.0.metrics.time.min", 0.5, r"min must be 1.* got 0.5"),
     ("benchmarks.0.cases.0.metrics.time.runs", 5, r"runs must be 4.* got 5"),
     ("benchmarks.0.cases.0.metrics.time.samples", [float("nan")], r"samples must be finite"),
+    ("benchmarks.0.cases.0.metrics.time.samples", [3.0, -1.0], r"not negative, got -1"),
+    ("benchmarks.0.cases.0.metrics.time.samples", [1.7e308] * 4, r"finite .* got 1.7e\+308"),
+    ("notes", "\ud800x", r"texts must be Unicode, got '\\ud800' in '\\ud800x'"),
     ("benchmarks.0.cases.0.metrics.time.samples", [3.0, "x", True], r"samples\[1\]: 'x' is not"),
     ("benchmarks.0.cases.0.metrics.time.samples", [3.0, True], r"samples\[1\]: True is not"),
     ("benchmarks.0.cases.0.metrics.time.samples", 3.0, r"samples: 3.0 is not of type 'array'"),
@@ -178,6 +181,13 @@ FOREIGN: list[tuple[bytes, str]] = [
     (b"\x80\x04\x95", "must be JSON in UTF-8, got byte 0x80 at offset 0"),
     (b"[" * 200_000, "nested too deeply|no JSON"),
     (b'{"schema": NaN}', "numbers must be finite, got NaN"),
+    (b'{"schema": 1e999}', "numbers must be finite, got 1e999"),
+    (b'{"schema": -1' + b"0" * 400 + b"}", r"numbers must be finite, got -10+ \.\.\. 0+$"),
+    (b'{"schema": 1' + b"0" * 5000 + b"}", r"numbers must be finite, got 10+ \.\.\. 0+$"),
+    (
+        b'{"schema": "pyane-benchmark-result", "version": 1, "x": %b%b}' % (b"[" * 900, b"]" * 900),
+        "r.json: JSON is nested too deeply",
+    ),
 ]
 
 

@@ -31,6 +31,9 @@ MAX_BYTES: Final = 64 << 20
 MAX_SAMPLES: Final = 100_000
 """Of a figure; the schema's maxItems."""
 
+LARGEST: Final = 1e300
+"""Of a figure. Sums of a few larger numbers are no number any more."""
+
 Scalar: TypeAlias = "str | float | int | bool | None"
 
 
@@ -41,7 +44,7 @@ class Metric:
     Attributes:
         unit: "ms", "TFLOP/s", ...
         better: "lower" or "higher".
-        samples: In the order in which they were taken; at least one, all finite.
+        samples: In the order in which they were taken; at least one, none negative, all finite.
     """
 
     unit: str
@@ -351,8 +354,12 @@ def validate(document: Any, source: str = "result") -> None:
     if version != VERSION or isinstance(version, bool):
         msg = f"{source}: version must be {VERSION}, got {version!r}; a newer pyane may read it"
         raise ConfigError(msg)
-    validator = jsonschema.Draft202012Validator(schema())
-    error = min(validator.iter_errors(_thinned(document)), key=_told_first, default=None)
+    try:
+        _check_texts(document, source)
+        validator = jsonschema.Draft202012Validator(schema())
+        error = min(validator.iter_errors(_thinned(document)), key=_told_first, default=None)
+    except RecursionError:
+        raise ConfigError(_too_deep(source)) from None
     if error is not None:
         msg = f"{source}: {_place(error.absolute_path)}: {_short(error.message)}"
         raise ConfigError(msg)
@@ -363,6 +370,28 @@ def validate(document: Any, source: str = "result") -> None:
             for name, metric in case["metrics"].items():
                 _check_metric(source, f"{place}.cases[{j}].metrics.{name}", metric)
     _check_names(source, "benchmarks", [b["name"] for b in document["benchmarks"]])
+
+
+def _check_texts(node: Any, source: str) -> None:
+    """That they can be written: JSON's escapes, and arguments of programs, may be half a character."""
+    if isinstance(node, str):
+        try:
+            node.encode()
+        except UnicodeEncodeError as e:
+            msg = f"{source}: texts must be Unicode, got {node[e.start]!a} in {_short(ascii(node))}"
+            raise ConfigError(msg) from None
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            _check_texts(key, source)
+            if key != "samples" or isinstance(value, str):
+                _check_texts(value, source)
+    elif isinstance(node, list):
+        for value in node:
+            _check_texts(value, source)
+
+
+def _too_deep(source: str) -> str:
+    return f"{source}: JSON is nested too deeply for a benchmark result"
 
 
 def _thinned(node: Any) -> Any:
@@ -413,8 +442,9 @@ def _check_names(source: str, place: str, names: Sequence[str]) -> None:
 
 def _check_metric(source: str, place: str, fields: Mapping[str, Any]) -> None:
     samples = fields["samples"]
-    if not all(math.isfinite(sample) for sample in samples):
-        msg = f"{source}: {place}: samples must be finite"
+    wrong = next((sample for sample in samples if not 0 <= sample <= LARGEST), None)
+    if wrong is not None:
+        msg = f"{source}: {place}: samples must be finite and not negative, got {wrong:g}"
         raise ConfigError(msg)
     metric = Metric(fields["unit"], fields["better"], tuple(map(float, samples)))
     for name in ("median", "min", "p95", "runs"):
@@ -488,11 +518,24 @@ def decode(path: Path, source: str) -> Any:
     data = path.read_bytes()
 
     def no_constant(name: str) -> Any:
-        msg = f"{source}: numbers must be finite, got {name}"
+        msg = f"{source}: numbers must be finite, got {_short(name)}"
         raise ConfigError(msg)
 
+    def whole(digits: str) -> int:
+        # As a float it would be infinite, and thousands of digits Python does not even read.
+        return int(digits) if len(digits) <= 300 else no_constant(digits)
+
+    def fraction(digits: str) -> float:
+        value = float(digits)
+        return value if abs(value) <= LARGEST else no_constant(digits)
+
     try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=no_constant)
+        return json.loads(
+            data.decode("utf-8-sig"),
+            parse_constant=no_constant,
+            parse_int=whole,
+            parse_float=fraction,
+        )
     except UnicodeDecodeError as e:
         msg = f"{source}: must be JSON in UTF-8, got byte {data[e.start]:#04x} at offset {e.start}"
         raise ConfigError(msg) from None
@@ -500,5 +543,4 @@ def decode(path: Path, source: str) -> Any:
         msg = f"{source}:{e.lineno}:{e.colno}: no JSON: {e.msg}"
         raise ConfigError(msg) from None
     except RecursionError:
-        msg = f"{source}: JSON is nested too deeply for a benchmark result"
-        raise ConfigError(msg) from None
+        raise ConfigError(_too_deep(source)) from None
