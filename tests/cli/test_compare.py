@@ -62,6 +62,20 @@ def test_a_case_that_is_refused_now(save: Save, capsys: pytest.CaptureFixture[st
     assert "[red]why[/red]" in out  # Texts of files are no markup.
 
 
+def test_names_in_files_are_no_markup(save: Save, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(save("a.json", 1.0))
+    strange = json.loads(path.read_text())
+    benchmark = strange["benchmarks"][0]
+    metrics = benchmark["cases"][0]["metrics"]
+    metrics["[/rate]\x1b[31m"] = {**metrics.pop("time"), "unit": "[/unit]"}
+    benchmark["name"] = "[/name]"
+    path.write_text(json.dumps(strange))
+    assert main(["compare", str(path), str(path), "--all"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert all(name in out for name in ("[/name]", "[/rate]", "[/unit]"))
+
+
 def test_json(save: Save, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = save("a.json", 1.0), save("b.json", 1.5)
     assert main(["compare", a, b, "--json"]) == 1

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from ..bench.compare import Comparison
     from ..bench.result import Result
@@ -95,7 +96,7 @@ def _show(comparison: Comparison, *, every: bool) -> None:
     if not console.is_terminal:
         console.width = 120
     for difference in comparison.differences:
-        console.print(f"NOT THE SAME: {difference}", markup=False)
+        console.print(_text(f"NOT THE SAME: {difference}"))
     shown = [row for row in comparison.rows if every or row.verdict != "same"]
     if shown:
         console.print(_table(comparison, {id(row) for row in shown}))
@@ -115,10 +116,16 @@ def _verdicts() -> tuple[str, ...]:
     return VERDICTS
 
 
+def _text(told: str, style: str = "") -> Text:
+    """Words of files: neither markup nor anything that a terminal obeys."""
+    from rich.text import Text
+
+    return Text("".join(c if c.isprintable() else " " for c in told), style=style)
+
+
 def _table(comparison: Comparison, shown: set[int]) -> Table:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     from .bench_table import number
 
@@ -142,7 +149,6 @@ def _table(comparison: Comparison, shown: set[int]) -> Table:
         change = "" if row.change is None else f"{row.change:+.1%}"
         p = "" if row.p is None else f"{row.p:.2g}"
         note = f"{row.verdict}: {row.note.splitlines()[0]}" if row.note else row.verdict
-        told = Text(note, style=styles.get(row.verdict, ""))
-        case = Text(row.case)
-        made.add_row(row.benchmark, case, row.metric.replace("_", " "), *values, change, p, told)
+        cells = (row.benchmark, row.case, row.metric.replace("_", " "), *values, change, p)
+        made.add_row(*map(_text, cells), _text(note, styles.get(row.verdict, "")))
     return made
