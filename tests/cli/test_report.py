@@ -103,8 +103,8 @@ def test_refusals(
 
 
 def test_a_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
-    _, err = says(capsys, "nope.json", code=1)
-    assert "nope.json" in err
+    _, err = says(capsys, "nope.json", code=2)
+    assert err == "pyane: error: nope.json: No such file or directory\n"
 
 
 def test_a_place_that_cannot_be_written(capsys: pytest.CaptureFixture[str], here: Path) -> None:

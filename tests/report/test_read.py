@@ -56,6 +56,18 @@ def test_json_lines_in_a_json_file(folder: Path) -> None:
     assert read.device.chip == "m5"
 
 
+def test_a_result_under_another_name(folder: Path) -> None:
+    (folder / "a.json").rename(folder / "a.txt")
+    (read,) = read_results([folder / "a.txt"])
+    assert read.contributor == "anna"
+
+
+def test_links_in_circles(folder: Path) -> None:
+    (folder / "c.json").symlink_to(folder / "c.json")
+    with pytest.raises(OSError, match=r"c\.json"):
+        read_results([folder / "c.json"])
+
+
 def test_nothing_there(folder: Path) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"empty: must hold results \(.json, .* got none"):

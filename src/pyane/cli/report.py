@@ -58,7 +58,13 @@ def report(
         raise ConfigError(msg)
     if not results and not community:
         typer.echo("No results given: see pyane bench, or pyane report --community.", err=True)
-    document = build(read_results(results or ()), community=community)
+    try:
+        read = read_results(results or ())
+    except OSError as e:
+        # As a damaged file, and as pyane compare says it.
+        msg = f"{e.filename}: {e.strerror}" if e.filename else str(e)
+        raise ConfigError(msg) from e
+    document = build(read, community=community)
     if output is None:
         typer.echo(render_markdown(document), nl=False)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -9,8 +10,6 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    import os
-
     from ..bench import Result
 
 SUFFIXES: Final = (".json", ".jsonl", ".log", ".txt")
@@ -28,7 +27,10 @@ def read_results(paths: Iterable[str | os.PathLike[str]]) -> list[Result]:
             Names the file.
         OSError: A file cannot be read.
     """
-    files = dict.fromkeys(file.resolve() for path in paths for file in _files(Path(path)))
+    # Not Path.resolve: of links that lead in circles it says RuntimeError, open says what is wrong.
+    files = dict.fromkeys(
+        Path(os.path.realpath(file)) for path in paths for file in _files(Path(path))
+    )
     return [_read(file) for file in files]
 
 
@@ -46,7 +48,7 @@ def _read(path: Path) -> Result:
     from ..bench import result, upstream  # noqa: PLC0415 -- not needed by `--community`
 
     shown = _shown(path)
-    if path.suffix.lower() != ".json":
+    if path.suffix.lower() != ".json" and not _is_ours(path):
         return upstream.load(shown)
     try:
         return result.load(shown)
@@ -55,6 +57,15 @@ def _read(path: Path) -> Result:
             return upstream.load(shown)
         except ConfigError:
             raise e from None
+
+
+def _is_ours(path: Path) -> bool:
+    """Whatever its name: pyane bench writes to the one that it is given."""
+    from ..bench.result import SCHEMA_NAME  # noqa: PLC0415 -- not needed by `--community`
+
+    with path.open("rb") as file:
+        start = file.read(4096)
+    return start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and SCHEMA_NAME.encode() in start
 
 
 def _shown(path: Path) -> Path:
