@@ -53,3 +53,15 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Try whether `atomic_write` could make its temporary file; leaves nothing behind.
+
+    Raises:
+        OSError: It could not.
+    """
+    target = Path(path).resolve()
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    temporary.open("xb").close()
+    temporary.unlink()

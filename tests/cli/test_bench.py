@@ -155,6 +155,8 @@ def test_a_real_ctrl_c(tmp_path: Path, device: str) -> None:
         (["io", "--contributor", "a b"], "contributor: 'a b' does not match"),
         (["io", "-o", "/nowhere/r.json"], "must be a file in a folder that exists"),
         (["io", "-o", "/tmp"], "--output /tmp: must be a file"),
+        (["io", "-o", "x" * 300], "cannot be written there (File name too long)"),
+        (["io", "--notes", "\udcff"], "texts must be Unicode"),
         (["io", "--seconds", "-1"], "seconds must be from 0 to 3600, got -1"),
         (["io", "--weight-records", "x"], "weight_records must be one of official, hand-made"),
         (["io", "--notes", "x" * 3000], "notes: "),

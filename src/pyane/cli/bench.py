@@ -134,9 +134,19 @@ def _check_before_it_takes_minutes(result: Result, output: Path | None) -> None:
     from ..errors import ConfigError
 
     validate(result.to_dict(), "bench")
-    if output is not None and (output.is_dir() or not output.resolve().parent.is_dir()):
-        msg = f"--output {output}: must be a file in a folder that exists"
-        raise ConfigError(msg)
+    if output is None:
+        return
+    from ..atomic_file import check_writable
+
+    try:
+        if output.is_dir() or not output.resolve().parent.is_dir():
+            msg = f"--output {output}: must be a file in a folder that exists"
+            raise ConfigError(msg)
+        if output.is_file() or not output.exists():  # neither a device nor a pipe
+            check_writable(output)
+    except OSError as e:
+        msg = f"--output {output}: cannot be written there ({e.strerror or e})"
+        raise ConfigError(msg) from e
 
 
 def _run(runner: Runner, selected: Sequence[Benchmark], output: Path | None) -> None:
