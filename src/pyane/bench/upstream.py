@@ -15,7 +15,6 @@ its folder ("m4_max.txt"), or in the text. Other files are refused with what the
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -26,6 +25,7 @@ from typing import Any, Final
 from .. import chips
 from ..errors import ConfigError
 from .result import (
+    LARGEST,
     MAX_BYTES,
     Benchmark,
     Case,
@@ -142,8 +142,8 @@ def _records(text: str) -> Iterable[Mapping[str, Any]]:
             continue
         try:
             record = json.loads(stripped)
-        except (json.JSONDecodeError, RecursionError):
-            continue  # Other programs print braces, too.
+        except (ValueError, RecursionError):
+            continue  # Other programs print braces, too; numbers of 5000 digits are a ValueError.
         if isinstance(record, dict) and record.get("type") in _TYPES:
             yield record
 
@@ -155,7 +155,7 @@ def _metrics(records: Iterable[Mapping[str, Any]]) -> dict[str, Metric]:
             value = record.get(key)
             if record["type"] != kind or isinstance(value, bool):
                 continue
-            if isinstance(value, int | float) and math.isfinite(value):
+            if isinstance(value, int | float) and 0 <= value <= LARGEST:
                 samples[name].append(float(value))
     return {
         name: Metric(unit, better, tuple(samples[name]))
