@@ -70,6 +70,10 @@ def test_training_step() -> None:
     assert "--cls ane" in advice(prediction)
     text = explain(prediction)
     assert text.startswith("M5, training step, static: 114 ms")
+    moved = predict_training("stories110m", "m5", cls="ane")
+    assert "--cls ane" not in explain(moved)
+    assert "classifier on the CPU" not in explain(moved)
+    assert explain(moved).startswith("M5, training step, static, classifier on the engine: ")
     compiling = duration(prediction.extra["compile_seconds"])
     assert f"compiling, share of a step: {compiling} more" in text
 

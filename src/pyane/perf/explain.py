@@ -28,8 +28,7 @@ _ADVICE: Final = {
     "part of the chain.",
     "engine": "The engine's evaluations dominate: of them, dispatch is a large part when kernels are "
     "small. Take more sequences per step.",
-    "matrix products": "The CPU's weight gradients and classifier dominate; the engine waits. Unless "
-    "it is there, put the classifier on the engine (--cls ane); else only a CPU with more performance "
+    "matrix products": "The CPU's products dominate; the engine waits. {cls} a CPU with more performance "
     "cores helps.",
     "memory passes": "The CPU's passes over memory dominate: conversions, loss, gradients, Adam. More "
     "micro-batches per update (--accumulation) leave Adam a smaller share.",
@@ -59,6 +58,9 @@ def advice(prediction: Prediction) -> str:
         else "",
         compress=f". Compressed weights would take less here: {', '.join(forms)}" if forms else "",
         on_chip=f"{on_chip / 1e6:.2g} MB",
+        cls="Put the classifier on the engine (--cls ane); else only"
+        if "classifier" in prediction.dominant.detail
+        else "The classifier is on the engine already: only",
     )
 
 

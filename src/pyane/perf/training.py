@@ -95,7 +95,8 @@ def predict_training(
     )
     return Prediction(
         chip=found.name,
-        what=f"training step, {pipeline}",
+        what=f"training step, {pipeline}"
+        + (", classifier on the engine" if work.cls == "ane" else ""),
         seconds=total(terms),
         low=total(training_terms(work, known.fastest, at_best, fast)) / band,
         high=total(training_terms(work, known.slowest, products, slow)) * band,
@@ -108,6 +109,9 @@ def predict_training(
             "engine_tflops": work.engine_flops / total(terms) / 1e12,
         },
     )
+
+
+_PRODUCTS: Final = {"cpu": "weight gradients and classifier", "ane": "weight gradients"}
 
 
 def training_terms(
@@ -129,7 +133,7 @@ def training_terms(
             "matrix products",
             work.cpu_flops / matmul,
             True,
-            f"{work.cpu_flops / 1e9:.3g} GFLOP of weight gradients and classifier on the CPU at "
+            f"{work.cpu_flops / 1e9:.3g} GFLOP of {_PRODUCTS[work.cls]} on the CPU at "
             f"{matmul / 1e9:.0f} GFLOP/s",
         ),
         Term(

@@ -40,6 +40,7 @@ class TrainingWork:
         cpu_bytes: That the CPU's passes move.
         compiled: Of the programs, those that an update of the weights compiles again.
         accumulation: Steps per update.
+        cls: Where the classifier runs, "cpu" or "ane"; of its weights' gradient it is always the CPU.
     """
 
     programs: tuple[tuple[Workload, int], ...]
@@ -48,6 +49,7 @@ class TrainingWork:
     cpu_bytes: float
     compiled: tuple[tuple[Workload, int], ...]
     accumulation: int
+    cls: str
 
     @property
     def n_evaluations(self) -> int:
@@ -114,6 +116,7 @@ def training_work(
         ),
         compiled=tuple(compiled),
         accumulation=accumulation,
+        cls=options.cls,
     )
 
 
