@@ -102,9 +102,10 @@ def test_refusals(
     assert not list(here.glob("x*"))
 
 
-def test_a_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
-    _, err = says(capsys, "nope.json", code=2)
-    assert err == "pyane: error: nope.json: No such file or directory\n"
+@pytest.mark.parametrize("name", ["nope.json", "nope.txt", "nope"])
+def test_a_missing_file(capsys: pytest.CaptureFixture[str], here: Path, name: str) -> None:
+    _, err = says(capsys, name, code=2)
+    assert err == f"pyane: error: {name}: No such file or directory\n"
 
 
 def test_a_place_that_cannot_be_written(capsys: pytest.CaptureFixture[str], here: Path) -> None:

@@ -48,7 +48,7 @@ def _read(path: Path) -> Result:
     from ..bench import result, upstream  # noqa: PLC0415 -- not needed by `--community`
 
     shown = _shown(path)
-    if path.suffix.lower() != ".json" and not _is_ours(path):
+    if path.suffix.lower() != ".json" and not _is_ours(shown):
         return upstream.load(shown)
     try:
         return result.load(shown)
