@@ -102,8 +102,9 @@ def test_refusals(
     assert not list(here.glob("x*"))
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("name", ["nope.json", "nope.txt", "nope"])
-def test_a_missing_file(capsys: pytest.CaptureFixture[str], here: Path, name: str) -> None:
+def test_a_missing_file(capsys: pytest.CaptureFixture[str], name: str) -> None:
     _, err = says(capsys, name, code=2)
     assert err == f"pyane: error: {name}: No such file or directory\n"
 
