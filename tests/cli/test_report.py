@@ -102,7 +102,6 @@ def test_refusals(
     assert not list(here.glob("x*"))
 
 
-@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("name", ["nope.json", "nope.txt", "nope"])
 def test_a_missing_file(capsys: pytest.CaptureFixture[str], name: str) -> None:
     _, err = says(capsys, name, code=2)
