@@ -126,8 +126,12 @@ def test_a_process_that_dies_is_told(
 
 
 @pytest.mark.parametrize("device", ["emulator", "emulator:m1:strict"])
-def test_a_real_ctrl_c(tmp_path: Path, device: str) -> None:
-    path = tmp_path / "r.json"
+@pytest.mark.parametrize("exists", [False, True], ids=["new", "existing"])
+def test_a_real_ctrl_c(tmp_path: Path, device: str, exists: bool) -> None:
+    path, kept = tmp_path / "r.json", tmp_path / "r.json"
+    if exists:
+        path.write_text("what the user had")
+        kept = tmp_path / "r.unfinished.json"
     command = [sys.executable, "-m", "pyane", "bench", "dispatch", "sustained", "--quick"]
     process = subprocess.Popen(
         [*command, "--device", device, "-o", str(path)],
@@ -136,15 +140,24 @@ def test_a_real_ctrl_c(tmp_path: Path, device: str) -> None:
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not path.exists() and time.monotonic() < deadline:
+    while not kept.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.3)  # Into the five seconds of the second benchmark.
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err.splitlines()[-1]) == (130, "pyane: interrupted")
     assert "Written to" in out
-    assert load(path).benchmarks[0].name == "dispatch"
-    assert load(path).benchmarks[0].cases[0].status == "ok"
+    assert load(kept).benchmarks[0].name == "dispatch"
+    assert load(kept).benchmarks[0].cases[0].status == "ok"
+    assert not exists or path.read_text() == "what the user had"
+
+
+def test_a_whole_run_replaces_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text("before")
+    assert main(["bench", "io", *FAST[2:], "-o", str(path)]) == 0
+    assert [b.name for b in load(path).benchmarks] == ["io"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

@@ -100,19 +100,24 @@ def bench(
     _check_before_it_takes_minutes(runner.result(), output)
     if not part:
         typer.echo(f"Device: {runner.result().device}")
+    unfinished = None if output is None else _unfinished(output)
+    target = unfinished
     lost: list[str] = []
     try:
         if chosen.budget() is not None and len(selected) > 1:
             options = settings_options(settings)
-            lost = _run_in_processes(runner, selected, chosen, options, output)
+            lost = _run_in_processes(runner, selected, chosen, options, unfinished)
         else:
-            _run(runner, selected, output)
+            _run(runner, selected, unfinished)
+        target = output
     finally:
         result = runner.result()
-        if output is not None and result.benchmarks:
-            result.save(output)
+        if target is not None and result.benchmarks:
+            result.save(target)
             if not part:
-                _show_file(result, output)
+                _show_file(result, target)
+    if unfinished is not None and unfinished != output:
+        unfinished.unlink(missing_ok=True)
     for name in lost:
         typer.echo(f"pyane: {name}: the process that measured it ended without results", err=True)
     if lost or any(case.status == "failed" for b in result.benchmarks for case in b.cases):
@@ -127,6 +132,13 @@ def settings_options(settings: object) -> list[str]:
     options = ["--weight-records", settings.weight_records]
     options += ["--quick"] if settings.quick else []
     return options + ([] if settings.seconds is None else ["--seconds", str(settings.seconds)])
+
+
+def _unfinished(output: Path) -> Path:
+    """Where results go until all are there: a file that exists is replaced by a whole one only."""
+    if not output.is_file():
+        return output
+    return output.with_name(f"{output.stem}.unfinished{output.suffix}")
 
 
 def _check_before_it_takes_minutes(result: Result, output: Path | None) -> None:
