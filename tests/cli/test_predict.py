@@ -105,6 +105,7 @@ def test_sizes_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
 def test_chips_with_commas_or_repeated(capsys: pytest.CaptureFixture[str]) -> None:
     once = says(capsys, "conv.mil", "--chip", "m4max,M1 Pro")
     assert once == says(capsys, "conv.mil", "--chip", "m4max", "--chip", "m1-pro,m4max")
+    assert once == says(capsys, "conv.mil", "--chip", "m4max,m1pro,")
     assert says(capsys, "conv.mil") == says(capsys, "conv.mil", "--chip", "all")
 
 
@@ -140,6 +141,7 @@ def test_open_shapes_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
         (["conv.mil", "--training", "stories110m"], "not both"),
         (["conv.mil", "--chip", "m99"], "m99"),
         (["--training", "stories111m"], "no preset 'stories111m'; presets are stories260k"),
+        (["--training", "nope.json"], "--training nope.json: cannot be read (No such file"),
         (["--training", "stories110m", "--pipeline", "fast"], "got 'fast'"),
         (["--training", "stories110m", "--batch-size", "0"], "--batch-size"),
         (["conv.mil", "--pipeline", "dynamic"], "--pipeline is of --training"),

@@ -87,7 +87,7 @@ def predict(
     )
     from .. import chips, perf
 
-    asked = [name for option in chip for name in option.split(",")] or ["all"]
+    asked = [name for option in chip for name in option.split(",") if name.strip()] or ["all"]
     names = list(
         dict.fromkeys(
             found.name
@@ -152,7 +152,11 @@ def _sizes(training: str) -> Config | str:
         return training
     from ..llama.config_json import read_config
 
-    return read_config(training)
+    try:
+        return read_config(training)
+    except OSError as e:
+        msg = f"--training {training}: cannot be read ({e.strerror or e})"
+        raise ConfigError(msg) from e
 
 
 def _check_options(
