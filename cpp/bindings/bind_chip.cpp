@@ -23,7 +23,8 @@ namespace {
 
 void bind_profiles(py::module_& module) {
   py::class_<chip::FactRow>(module, "Fact", "One value of a chip, how it is known and from whom.")
-      .def_readonly("group", &chip::FactRow::group, "identity, limits, quirks, numerics, rates or host.")
+      .def_readonly("group", &chip::FactRow::group,
+                    "identity, limits, quirks, numerics, rates or host.")
       .def_readonly("name", &chip::FactRow::name)
       .def_readonly("description", &chip::FactRow::description)
       .def_readonly("value", &chip::FactRow::value, "None: there is no such bound.")

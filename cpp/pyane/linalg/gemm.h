@@ -67,8 +67,8 @@ class Gemm {
   const GemmSpec& spec() const;
 
   /// Converts a constant operand once, at plan time; `run` then ignores its pointer for it. false:
-  /// nothing was done, because converting it every time is no slower (fp32 in products with few rows
-  /// or columns, which only read it once), and `run` needs the pointer as before.
+  /// nothing was done, because converting it every time is no slower (fp32 in products with few
+  /// rows or columns, which only read it once), and `run` needs the pointer as before.
   bool pack_a(const void* a);
   bool pack_b(const void* b);
 

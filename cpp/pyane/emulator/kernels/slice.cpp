@@ -148,8 +148,8 @@ class SliceByIndex final : public Step {
   std::unique_ptr<Step> copy_;
 };
 
-/// x with `update` in place of a slice. The result may be in x's memory: the planner sees to it that
-/// a state need not be copied to change a part of it.
+/// x with `update` in place of a slice. The result may be in x's memory: the planner sees to it
+/// that a state need not be copied to change a part of it.
 class SliceUpdate final : public Step {
  public:
   explicit SliceUpdate(const PrepareContext& context)
