@@ -50,19 +50,28 @@ std::string with_weight_as_input(const Shape& s) {
          attributes(s) + "\n  } -> (y);\n}\n";
 }
 
-std::string of_integers(const Shape& s) {
-  std::string levels;
-  for (int i = 0; i < s.filters * s.channels * s.kernel * s.kernel; ++i) {
-    levels += (i == 0 ? "" : ", ") + std::to_string(i % 255 - 127);
+/// A literal of the given dimensions: -127, -126, ..., 127, -127, ...
+std::string nested(const std::vector<int>& sizes, std::size_t dim = 0, int first = 0) {
+  if (dim == sizes.size()) return std::to_string(first % 255 - 127);
+  int inner = 1;
+  for (std::size_t i = dim + 1; i < sizes.size(); ++i) inner *= sizes[i];
+  std::string text = "[";
+  for (int i = 0; i < sizes[dim]; ++i) {
+    text += (i == 0 ? "" : ", ") + nested(sizes, dim + 1, first + i * inner);
   }
+  return text + "]";
+}
+
+std::string of_integers(const Shape& s) {
+  const std::string levels = nested({s.filters, s.channels, s.kernel, s.kernel});
   const std::string x = dims({1, s.channels, s.height, s.width});
   const std::string w = dims({s.filters, s.channels, s.kernel, s.kernel});
   return "program(1.3)\n{\n  func main<ios18>(tensor<int8, " + x + "> x) {\n    tensor<fp16, " + x +
          "> xq = dequantize(input = x, scale = fp16(0x1p-9), zero_point = int8(3))[name = "
          "string(\"xq\")];\n    tensor<fp16, " +
-         w + "> w = constexpr_affine_dequantize(quantized_data = tensor<int8, " + w + ">([" +
+         w + "> w = constexpr_affine_dequantize(quantized_data = tensor<int8, " + w + ">(" +
          levels +
-         "]), scale = fp16(0x1p-9), zero_point = int8(0), axis = int32(0))[name = "
+         "), scale = fp16(0x1p-9), zero_point = int8(0), axis = int32(0))[name = "
          "string(\"w\")];\n    " +
          result(s) + "xq, weight = w, " + attributes(s) + "\n  } -> (y);\n}\n";
 }
