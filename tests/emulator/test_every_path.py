@@ -244,3 +244,26 @@ def test_shapes_of_a_model(compile_plain, block, rng):
     kernel = pyane.device("emulator").compile(program)
     for threads in THREADS:
         assert_same_bits(run(kernel, x, threads), expected, f"{threads} threads, {base.isa()}")
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.usefixtures("isa")
+def test_a_softmax_of_nan_is_one_nan(compile_plain, axis):
+    """Whatever the bits of the NaN that came in: which of two goes on is a compiler's choice."""
+    x = np.linspace(-3, 3, 3 * 17 * 4, dtype=np.float32).reshape(3, 17, 4)
+    x.view(np.uint32)[1, 5, 2] = 0xFFE988F0
+    x.view(np.uint32)[1, 9, 2] = 0x7FC12345
+
+    @mil.program(x=mil.fp32[x.shape])
+    def program(x):
+        y = mil.softmax(x=x, axis=axis, name="y")
+        return y, mil.maximum(x=y, y=y, name="z")
+
+    expected = np.isnan(x).any(axis=axis, keepdims=True) & np.ones(x.shape, bool)
+    for kernel in (pyane.device("emulator").compile(program), compile_plain(program)):
+        kernel.inputs["x"][...] = x
+        kernel.evaluate()
+        for name in ("y", "z"):
+            y = kernel.outputs[name]
+            np.testing.assert_array_equal(np.isnan(y), expected)
+        assert set(kernel.outputs["y"].view(np.uint32)[expected]) == {0x7FC00000}

@@ -469,6 +469,7 @@ def test_lists_are_as_if_in_order(emulator, threads):
 
 
 @pytest.mark.usefixtures("one_thread_after")
+@pytest.mark.emulator
 def test_states_keep_a_list_in_order(emulator):
     pyane.set_num_threads(4)
 
