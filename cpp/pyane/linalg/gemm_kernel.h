@@ -49,13 +49,22 @@ struct GemmKernel {
   void (*multiply)(std::int64_t n_k, const float* a, const float* b, float* sums, int rows,
                    int cols, bool adds, const GemmTarget* target);
 
-  /// Columns of a tile of `rows` rows in multiply_direct, a multiple of nr: more for few rows.
+  // Products with b in place, on tiles of their own.
+
+  int direct_mr;  ///< Rows of a tile: width of a panel of a.
+  void (*pack_direct)(const GemmSource& source, int n_lanes, std::int64_t n_k, float* panel);
+  /// Columns of a tile of `rows` rows, whole vectors: more for few rows.
   int (*direct_columns)(int rows);
-  /// As `multiply`, from zero, with row k of b in place at b + row_offsets[k]. There may be as many
-  /// columns as direct_columns(rows); column j goes to the tile of mr x nr sums number j / nr. Up
-  /// to direct_columns(rows) elements of each row of b are read, whatever `cols` is.
+  /// sums[i * sums_stride + j] (+)= sum over k of a[k * direct_mr + i] * b[row_offsets[k] + j], k
+  /// in order, for i < rows and j < cols <= direct_columns(rows). Of the rows of b and of sums
+  /// whole vectors are read, of sums written.
   void (*multiply_direct)(std::int64_t n_k, const float* a, const float* b,
-                          const std::int64_t* row_offsets, float* sums, int rows, int cols);
+                          const std::int64_t* row_offsets, float* sums, std::int64_t sums_stride,
+                          int rows, int cols, bool adds);
+  /// c = round(sums + bias per row) for rows <= direct_mr, contiguous in c. Of the rows of sums
+  /// whole vectors are read.
+  void (*store_direct)(const float* sums, std::int64_t sums_stride, int rows, int cols,
+                       const GemmTarget& target);
 
   /// Elements 0, 2, ... of 2 * n fp16 or fp32 numbers to `even`, the others to `odd`, as fp32.
   void (*split_pairs)(const void* source, bool is_half, std::int64_t n, float* even, float* odd);

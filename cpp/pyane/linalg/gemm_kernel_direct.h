@@ -1,26 +1,32 @@
 // Part of gemm_kernel_impl.h: products whose b is read in place, row k at b + row_offsets[k].
 
-/// Vectors per tile of `rows` rows: what the registers hold beside a row of b and an element of a,
-/// a power of two. Few rows take more vectors, or their sums would wait for each other.
-constexpr int kRegisters = kMr * kNrVectors + kNrVectors + 1 > 16 ? 32 : 16;
+/// Rows of b begin anywhere, so that a vector of them mostly lies in two cache lines and costs two
+/// reads: a tile has more rows and fewer vectors than one on packed panels.
+constexpr int kDirectMr = kLanes == 16 ? 8 : kMr;
+constexpr int kDirectRegisters = kMr * kNrVectors + kNrVectors + 1 > 16 ? 32 : 16;
+
+/// Vectors per tile of `rows` rows: what the registers hold beside a row of b and an element of a.
+/// Few rows take more vectors, or their sums would wait for each other.
 constexpr int direct_vectors(int rows) {
-  int vectors = kNrVectors;
-  while (vectors < 8 && (rows + 1) * 2 * vectors < kRegisters) vectors *= 2;
-  return vectors;
+  const int vectors = (kDirectRegisters - 1) / (rows + 1);
+  return vectors < 8 ? vectors : 8;
 }
 
 using MultiplyDirect = void (*)(std::int64_t n_k, const float* a, const float* b,
-                                const std::int64_t* row_offsets, float* sums);
+                                const std::int64_t* row_offsets, float* sums,
+                                std::int64_t sums_stride, bool adds);
 
-// Sums of vector j go to the tile of kMr x kNr floats number j / kNrVectors.
 template <int kRows, int kVectors>
 void multiply_direct_tile(std::int64_t n_k, const float* a, const float* b,
-                          const std::int64_t* row_offsets, float* sums) {
+                          const std::int64_t* row_offsets, float* sums, std::int64_t sums_stride,
+                          bool adds) {
   Vector sum[kRows][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 8
-    for (int j = 0; j < kVectors; ++j) sum[i][j] = Vector{};
+    for (int j = 0; j < kVectors; ++j) {
+      sum[i][j] = adds ? load(sums + i * sums_stride + j * kLanes) : Vector{};
+    }
   }
   for (std::int64_t k = 0; k < n_k; ++k) {
     const float* b_row = b + row_offsets[k];
@@ -33,19 +39,16 @@ void multiply_direct_tile(std::int64_t n_k, const float* a, const float* b,
 #pragma GCC unroll 8
       for (int j = 0; j < kVectors; ++j) sum[i][j] = multiply_add(row, column[j], sum[i][j]);
     }
-    a += kMr;
+    a += kDirectMr;
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 8
-    for (int j = 0; j < kVectors; ++j) {
-      float* tile = sums + j / kNrVectors * kMr * kNr;
-      store(tile + i * kNr + j % kNrVectors * kLanes, sum[i][j]);
-    }
+    for (int j = 0; j < kVectors; ++j) store(sums + i * sums_stride + j * kLanes, sum[i][j]);
   }
 }
 
-// Entry rows - 1, log2(vectors); null where the registers do not suffice.
+// Entry rows - 1, vectors - 1; null where the registers do not suffice.
 template <int kRows, int kVectors>
 constexpr MultiplyDirect direct_tile() {
   if constexpr (kVectors <= direct_vectors(kRows)) {
@@ -54,25 +57,52 @@ constexpr MultiplyDirect direct_tile() {
     return nullptr;
   }
 }
-constexpr int kDirectWidths = 4;  // 1, 2, 4, 8
+constexpr int kDirectWidths = 8;
 template <int... kIndex>
 struct DirectTable {
   MultiplyDirect entries[sizeof...(kIndex)] = {
-      direct_tile<kIndex / kDirectWidths + 1, 1 << (kIndex % kDirectWidths)>()...};
+      direct_tile<kIndex / kDirectWidths + 1, kIndex % kDirectWidths + 1>()...};
 };
 template <int... kIndex>
 constexpr DirectTable<kIndex...> make_direct(Indices<kIndex...>) {
   return {};
 }
-constexpr auto kDirectTiles = make_direct(Count<kMr * kDirectWidths>::Type());
+constexpr auto kDirectTiles = make_direct(Count<kDirectMr * kDirectWidths>::Type());
 
 int direct_columns(int rows) { return direct_vectors(rows) * kLanes; }
 
 void multiply_direct(std::int64_t n_k, const float* a, const float* b,
-                     const std::int64_t* row_offsets, float* sums, int rows, int cols) {
+                     const std::int64_t* row_offsets, float* sums, std::int64_t sums_stride,
+                     int rows, int cols, bool adds) {
   const int vectors = (cols + kLanes - 1) / kLanes;
-  const int width = vectors <= 1 ? 0 : vectors <= 2 ? 1 : vectors <= 4 ? 2 : 3;
-  kDirectTiles.entries[(rows - 1) * kDirectWidths + width](n_k, a, b, row_offsets, sums);
+  kDirectTiles.entries[(rows - 1) * kDirectWidths + vectors - 1](n_k, a, b, row_offsets, sums,
+                                                                 sums_stride, adds);
+}
+
+template <typename T>
+void store_direct_as(const float* sums, std::int64_t sums_stride, int rows, int cols,
+                     const GemmTarget& target) {
+  float bias[(kDirectMr + kLanes - 1) / kLanes * kLanes] = {};
+  const bool has_bias = target.bias != nullptr;
+  if (has_bias) load_bias(target, rows, (rows + kLanes - 1) / kLanes * kLanes, bias);
+  for (int i = 0; i < rows; ++i) {
+    T* const row = static_cast<T*>(target.data) + i * target.row_stride;
+    const float* const from = sums + i * sums_stride;
+    const Vector term = splat(bias[i]);
+    const auto value = [&](int j) { return has_bias ? load(from + j) + term : load(from + j); };
+    int j = 0;
+    for (; j + kLanes <= cols; j += kLanes) store(row + j, value(j));
+    if (j < cols) store_part(row + j, value(j), cols - j);
+  }
+}
+
+void store_direct(const float* sums, std::int64_t sums_stride, int rows, int cols,
+                  const GemmTarget& target) {
+  if (target.is_half) {
+    store_direct_as<std::uint16_t>(sums, sums_stride, rows, cols, target);
+  } else {
+    store_direct_as<float>(sums, sums_stride, rows, cols, target);
+  }
 }
 
 // Even and odd elements of two vectors.

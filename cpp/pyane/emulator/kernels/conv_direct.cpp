@@ -20,6 +20,9 @@ constexpr Index kMaxBlockFloats = 128 << 10;
 /// Enough tasks for any number of threads, but none so small that starting it shows.
 constexpr Index kWantedTasks = 32;
 constexpr Index kMinTaskProducts = 1 << 19;
+/// Rows of patches that are multiplied by all filters before the next ones: with a tile's weights
+/// they stay in the first-level cache.
+constexpr Index kMaxDepth = 160;
 constexpr std::size_t kAlign = 64;
 /// A larger image is staged band by band, each by the task that reads it and small enough to stay
 /// in the second-level cache.
@@ -46,14 +49,15 @@ class DirectConv final : public Step {
       }
     }
     // Tiles of equal height: a narrow one at the end would wait for its own sums.
-    n_tiles_ = divide_up(spec_.filters, kernel_.mr);
+    n_tiles_ = divide_up(spec_.filters, kernel_.direct_mr);
     height_ = divide_up(spec_.filters, std::max<Index>(n_tiles_, 1));
     n_tiles_ = height_ == 0 ? 0 : divide_up(spec_.filters, height_);
     columns_ = kernel_.direct_columns(static_cast<int>(std::max<Index>(height_, 1)));
+    depth_ = std::max<Index>(divide_up(n_k_, std::max<Index>(divide_up(n_k_, kMaxDepth), 1)), 1);
     walk_ = spec_.input.image.walk(columns_);
     n_panels_ = divide_up(walk_.n_positions, columns_);
 
-    const Index tile_floats = std::max<Index>(n_k_ * kernel_.mr, 1);
+    const Index tile_floats = std::max<Index>(n_k_ * kernel_.direct_mr, 1);
     n_blocks_ = divide_up(n_tiles_, std::clamp<Index>(kMaxBlockFloats / tile_floats, 1,
                                                       std::max<Index>(n_tiles_, 1)));
     block_ = n_blocks_ == 0 ? 0 : divide_up(n_tiles_, n_blocks_);
@@ -136,7 +140,7 @@ class DirectConv final : public Step {
     spec_.input.image = PhasedImage(axes);
   }
 
-  Index tile_floats() const { return n_k_ * kernel_.mr; }
+  Index tile_floats() const { return n_k_ * kernel_.direct_mr; }
   Index packed_floats() const { return spec_.groups * n_tiles_ * tile_floats(); }
 
   void pack(const void* weight, float* target) const {
@@ -147,14 +151,14 @@ class DirectConv final : public Step {
       const Index first = i % n_tiles_ * height_;
       const Index at =
           w.group_offsets[static_cast<std::size_t>(i / n_tiles_)] + first * w.filter_stride;
-      kernel_.pack_a({.data = static_cast<const std::byte*>(weight) + at * element,
-                      .is_half = w.dtype == DType::kFp16,
-                      .lane_stride = w.filter_stride,
-                      .k_stride = 0,
-                      .lane_offsets = nullptr,
-                      .k_offsets = w.k_offsets.data()},
-                     static_cast<int>(std::min(height_, spec_.filters - first)), n_k_,
-                     target + i * tile_floats());
+      kernel_.pack_direct({.data = static_cast<const std::byte*>(weight) + at * element,
+                           .is_half = w.dtype == DType::kFp16,
+                           .lane_stride = w.filter_stride,
+                           .k_stride = 0,
+                           .lane_offsets = nullptr,
+                           .k_offsets = w.k_offsets.data()},
+                          static_cast<int>(std::min(height_, spec_.filters - first)), n_k_,
+                          target + i * tile_floats());
     });
   }
 
@@ -168,8 +172,8 @@ class DirectConv final : public Step {
     const Index group = part / n_bands_ % spec_.groups;
     const Index n = part / n_bands_ / spec_.groups;
 
-    // Storing reads whole vectors behind the last sum it needs.
-    const Index sums_floats = columns_ * kernel_.mr + kernel_.nr;
+    // Storing reads whole vectors, from any column on.
+    const Index sums_floats = (block_ * height_ + 1) * columns_;
     const Index line_floats = is_banded_ ? geometry().axes()[2].input : 0;
     std::byte* own = thread_scratch(aligned_bytes(sums_floats) + aligned_bytes(line_floats) +
                                     (is_banded_ ? image_bytes_ : 0));
@@ -185,7 +189,6 @@ class DirectConv final : public Step {
     const Index out_at = n * spec_.out_image_stride +
                          group * spec_.filters * spec_.out_channel_stride +
                          band * band_rows_ * geometry().axes()[2].output;
-    const Index first_bias = group * spec_.filters;
 
     // The last band may have fewer rows: fewer slices, or fewer positions of its only one.
     const Index rows_of_band = std::min(band_rows_, n_rows_ - band * band_rows_);
@@ -208,14 +211,24 @@ class DirectConv final : public Step {
       for (Index panel = run * panels_per_task_; panel < last_panel; ++panel) {
         const Index position = panel * columns_;
         const auto cols = static_cast<int>(std::min(columns_, n_positions - position));
-        for (Index tile = block * block_; tile < last_tile; ++tile) {
-          const Index filter = tile * height_;
-          const auto rows = static_cast<int>(std::min(height_, spec_.filters - filter));
-          kernel_.multiply_direct(n_k_, packed + (group * n_tiles_ + tile) * tile_floats(),
-                                  slice_words + position, k_offsets_.data(), sums, rows, cols);
-          store(sums, rows, position, cols, slice_out + filter * spec_.out_channel_stride, out,
-                bias, first_bias + filter);
-        }
+        multiply(packed + group * n_tiles_ * tile_floats(), slice_words + position, block * block_,
+                 last_tile, cols, sums);
+        store(sums, block * block_ * height_, std::min(last_tile * height_, spec_.filters),
+              position, cols, slice_out, out, bias, group * spec_.filters);
+      }
+    }
+  }
+
+  /// Sums of one panel of positions with tiles [first, last).
+  void multiply(const float* packed, const float* words, Index first, Index last, int cols,
+                float* sums) const {
+    for (Index k = 0; k < std::max<Index>(n_k_, 1); k += depth_) {
+      for (Index tile = first; tile < last; ++tile) {
+        const auto rows = static_cast<int>(std::min(height_, spec_.filters - tile * height_));
+        kernel_.multiply_direct(std::min(depth_, n_k_ - k),
+                                packed + tile * tile_floats() + k * kernel_.direct_mr, words,
+                                k_offsets_.data() + k, sums + (tile - first) * height_ * columns_,
+                                columns_, rows, cols, k > 0);
       }
     }
   }
@@ -234,9 +247,10 @@ class DirectConv final : public Step {
     std::fill_n(staged + spec_.channels * size, columns_, 0.0F);
   }
 
-  /// Stores those of `cols` positions from `position` on that belong to the output.
-  void store(const float* sums, int rows, Index position, int cols, Index out_at, std::byte* out,
-             const std::byte* bias, Index first_filter) const {
+  /// Stores those of `cols` positions from `position` on that belong to the output, of filters
+  /// [first, last).
+  void store(const float* sums, Index first, Index last, Index position, Index cols, Index out_at,
+             std::byte* out, const std::byte* bias, Index first_bias) const {
     const Index pitch = spec_.input.image.pitch();
     const Index width = spec_.input.image.axes()[2].output;
     linalg::GemmTarget target{.data = nullptr,
@@ -246,18 +260,19 @@ class DirectConv final : public Step {
                               .bias = nullptr,
                               .bias_is_half = spec_.bias_dtype == DType::kFp16,
                               .bias_is_per_row = true};
-    if (bias != nullptr) target.bias = bias + first_filter * (target.bias_is_half ? 2 : 4);
     const Index element = target.is_half ? 2 : 4;
+    const Index bias_element = target.bias_is_half ? 2 : 4;
     Index y = position / pitch;
     Index x = position % pitch;
     for (Index column = 0; column < cols;) {
-      // Up to the end of the row, of the tile, and of what was computed.
-      const Index in_tile = kernel_.nr - column % kernel_.nr;
-      const Index n = std::min({pitch - x, in_tile, cols - column});
-      if (x < width) {
-        target.data = out + (out_at + y * width + x) * element;
-        kernel_.store(sums + column / kernel_.nr * kernel_.mr * kernel_.nr + column % kernel_.nr,
-                      rows, static_cast<int>(std::min(n, width - x)), target);
+      // Up to the end of the row, and of what was computed.
+      const Index n = std::min(pitch - x, cols - column);
+      for (Index filter = first; x < width && filter < last; filter += kernel_.direct_mr) {
+        target.data = out + (out_at + filter * spec_.out_channel_stride + y * width + x) * element;
+        if (bias != nullptr) target.bias = bias + (first_bias + filter) * bias_element;
+        kernel_.store_direct(sums + (filter - first) * columns_ + column, columns_,
+                             static_cast<int>(std::min<Index>(kernel_.direct_mr, last - filter)),
+                             static_cast<int>(std::min(n, width - x)), target);
       }
       column += n;
       x += n;
@@ -278,6 +293,7 @@ class DirectConv final : public Step {
   Index block_ = 0;  ///< Tiles of a task.
   Index n_blocks_ = 0;
   Index columns_ = 0;  ///< Positions of a tile.
+  Index depth_ = 1;    ///< Rows of patches that are multiplied before the next ones.
   OutputWalk walk_{};
   Index n_panels_ = 0;  ///< Of one slice.
   Index panels_per_task_ = 1;
@@ -294,10 +310,9 @@ class DirectConv final : public Step {
 
 bool direct_conv_pays(const DirectConvSpec& spec) {
   if (spec.filters == 0 || spec.input.n_words() == 0) return false;
-  const Index columns =
-      linalg::active_gemm_kernel().direct_columns(static_cast<int>(std::min<Index>(
-          divide_up(spec.filters, divide_up(spec.filters, linalg::active_gemm_kernel().mr)),
-          linalg::active_gemm_kernel().mr)));
+  const linalg::GemmKernel& kernel = linalg::active_gemm_kernel();
+  const Index height = divide_up(spec.filters, divide_up(spec.filters, kernel.direct_mr));
+  const Index columns = kernel.direct_columns(static_cast<int>(height));
   const OutputWalk walk = spec.input.image.walk(columns);
   Index outputs = 1;
   for (const ImageAxis& axis : spec.input.image.axes()) outputs *= axis.output;
