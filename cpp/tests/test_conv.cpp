@@ -89,6 +89,7 @@ void evaluate(const std::string& text) {
 
 constexpr Shape kShapes[] = {
     {3, 13, 21, 5, 3, 1},     // read in place
+    {20, 13, 21, 9, 3, 1},    // in place, patches in two parts
     {4, 15, 19, 7, 3, 2},     // by pairs
     {3, 9, 10, 4, 5, 3},      // element by element
     {9, 6, 3, 70, 3, 1},      // packed

@@ -162,16 +162,18 @@ class Machine {
 
   // ---- Between tensors and registers
 
-  /// The part in the tensor itself, if it is dense there: no copy is needed. Of fp16 only, as
-  /// others are converted or must be aligned.
+  /// The part in the tensor itself, if it is dense there: no copy is needed. Only of types that
+  /// tiles hold as they are.
   std::byte* dense_part(const FusedProgram::Transfer& transfer, const TensorView& tensor,
                         std::size_t number, const Tiling::Part& part) const {
-    if (transfer.dtype != DType::kFp16) return nullptr;
+    const DType dtype = transfer.dtype;
+    if (dtype != DType::kFp16 && dtype != DType::kFp32 && dtype != DType::kInt32) return nullptr;
+    const std::int64_t bytes = dtype == DType::kFp16 ? 2 : 4;
     if (part.n_columns > 1 && tiling_.column_stride(number) != 1) return nullptr;
     std::byte* result = nullptr;
     tiling_.for_each_run(number, part, [&](const Tiling::Run& run) {
       const bool is_dense = run.n_rows == 1 || run.row_stride == part.n_columns;
-      if (run.n_rows == part.n_rows && is_dense) result = tensor.data + run.offset * 2;
+      if (run.n_rows == part.n_rows && is_dense) result = tensor.data + run.offset * bytes;
     });
     return result;
   }

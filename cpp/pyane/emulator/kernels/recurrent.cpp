@@ -52,7 +52,6 @@ class Activation {
     for (std::int64_t begin = 0; begin < n; begin += static_cast<std::int64_t>(kTileElements)) {
       const std::size_t count = std::min(at(n - begin), kTileElements);
       std::copy_n(values + begin, count, in);
-      std::fill(in + count, in + std::min(kTileElements, (count + 15) / 16 * 16), 0.0F);
       function_({.out = out, .in = {in, in, in}, .n = count, .parameters = parameters_.data()});
       std::copy_n(out, count, values + begin);
     }

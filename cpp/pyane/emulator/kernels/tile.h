@@ -137,14 +137,13 @@ enum class TileOp : std::uint8_t {
   kCount,
 };
 
-/// How the functions are reached. Tiles are 64-byte aligned and hold kTileElements; functions may
-/// read and write up to the next multiple of 16 elements. `out` may not be one of the inputs.
+/// How the functions are reached. They take any `n` and alignment and touch nothing beyond `n`.
+/// `out` may not be one of the inputs.
 struct TileTable {
   std::array<TileFunction, static_cast<std::size_t>(TileOp::kCount)> functions;
 
   /// The floating-point functions on fp16 operands, with the result rounded to fp16, half to even:
-  /// the bits of widening, computing and rounding. nullptr for the others. Any `n` and alignment,
-  /// nothing beyond `n` is touched.
+  /// the bits of widening, computing and rounding. nullptr for the others.
   std::array<TileFunction, static_cast<std::size_t>(TileOp::kCount)> half_functions;
   TileFunction widen;         ///< fp16 to fp32.
   TileFunction narrow;        ///< fp32 to fp16, half to even.
@@ -170,7 +169,8 @@ struct TileTable {
   /// The same for 4-byte elements that follow each other.
   void (*repeat_words)(const void* source, void* target, std::size_t rows, std::size_t columns);
 
-  /// Rounds fp32 values to the nearest fp16 value, half to even, in place.
+  /// Rounds fp32 values to the nearest fp16 value, half to even, in place; up to the next multiple
+  /// of 16 elements.
   void (*round_to_half)(float* tile, std::size_t n);
 
   // Parts of reductions and normalisations, for any `n` and alignment.
