@@ -107,6 +107,29 @@ def test_bits_do_not_depend_on_workers_or_limits() -> None:
     assert len(results) == 1
 
 
+@pytest.mark.usefixtures("keep_num_threads")
+@pytest.mark.parametrize(("m", "k"), [(2051, 512), (512, 2051)])
+@pytest.mark.parametrize("positions_first", [False, True])
+def test_parts_of_a_large_job(
+    rng: np.random.Generator, m: int, k: int, positions_first: bool
+) -> None:
+    """Without workers it is cut into parts; the bits are those of the whole."""
+    dy, x = make(rng, 2, m, k, 150, "float16")
+    given = np.ascontiguousarray(dy.transpose(0, 2, 1)) if positions_first else dy
+    start = rng.standard_normal((m, k), dtype=np.float32)
+    results = set()
+    for n_threads, n_workers in ((1, 1), (1, 0), (3, 0)):
+        base.set_num_threads(n_threads)
+        dw = start.copy()
+        with train.WeightGradientQueue(n_workers) as queue:
+            queue.submit(dw, given, x, scale=0.5, positions_first_dy=positions_first)
+        results.add(dw.tobytes())
+    assert len(results) == 1
+    rows = [0, 1024, 1025, m - 1] if m > k else [0, m - 1]
+    columns = [0, 1024, 1025, k - 1] if k > m else [0, k - 1]
+    check((dw - start)[np.ix_(rows, columns)], dy[:, rows], x[:, columns], 0.5)
+
+
 def test_queue_is_usable_after_wait(rng: np.random.Generator, n_workers: int) -> None:
     dy, x = make(rng, 1, 30, 20, 10, "float32")
     dw = np.zeros((30, 20), np.float32)

@@ -70,24 +70,6 @@ struct OrderedTaskQueue::State {
     }
   }
 
-  /// Without workers. The order of submission is that of the lock.
-  std::uint64_t run_now(const Task& task) {
-    const std::lock_guard one_at_a_time(synchronous);
-    const auto failed = [&] {
-      const Lock lock(mutex);
-      return error != nullptr;
-    };
-    std::exception_ptr thrown;
-    try {
-      if (!failed()) parallel_for(task.n_parts, task.run);
-    } catch (...) {
-      thrown = std::current_exception();
-    }
-    const Lock lock(mutex);
-    if (thrown) error = std::move(thrown);
-    return next_number++;
-  }
-
   /// Runs parts, or sleeps while others do, until done() is true.
   template <typename Done>
   void help_until(Lock& lock, const Done& done) {
@@ -99,6 +81,15 @@ struct OrderedTaskQueue::State {
         changed.wait(lock);
       }
     }
+  }
+
+  /// The same without the lock, on the thread pool if it is free.
+  template <typename Done>
+  void help_on_pool(const Done& done) {
+    parallel_for(static_cast<std::size_t>(num_threads()), [&](std::size_t) {
+      Lock lock(mutex);
+      help_until(lock, done);
+    });
   }
 
   Entries::iterator find_runnable() {
@@ -165,7 +156,6 @@ struct OrderedTaskQueue::State {
   const int n_workers;
   const Limits limits;
   const pid_t owner = getpid();
-  std::mutex synchronous;  // without workers: held while a task runs, so that they keep their order
   mutable std::mutex mutex;
   std::condition_variable changed;  // any of what follows
   Entries entries;                  // pending, in order of submission
@@ -250,7 +240,6 @@ OrderedTaskQueue::~OrderedTaskQueue() {
 std::uint64_t OrderedTaskQueue::submit(Task task) {
   State& state = *state_;
   state.check_process();
-  if (state.n_workers == 0) return state.run_now(task);
   Lock lock(state.mutex);
   const auto fits = [&] {
     const std::size_t room =
@@ -258,6 +247,11 @@ std::uint64_t OrderedTaskQueue::submit(Task task) {
     return state.entries.empty() ||
            (task.held_bytes <= room && state.entries.size() < state.limits.tasks);
   };
+  while (state.n_workers == 0 && !fits()) {
+    lock.unlock();
+    state.help_on_pool(fits);
+    lock.lock();
+  }
   state.help_until(lock, fits);
   if (state.stopping) throw Error("task queue: the process is exiting");
   const std::uint64_t number = state.next_number++;
@@ -283,11 +277,8 @@ void OrderedTaskQueue::wait() {
     idle = state.entries.empty();
   }
   if (!idle) {
-    parallel_for(static_cast<std::size_t>(num_threads()), [&](std::size_t) {
-      Lock lock(state.mutex);
-      state.help_until(
-          lock, [&] { return state.entries.empty() || state.entries.front().number >= end; });
-    });
+    state.help_on_pool(
+        [&] { return state.entries.empty() || state.entries.front().number >= end; });
   }
   std::exception_ptr error;
   {

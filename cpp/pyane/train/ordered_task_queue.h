@@ -7,7 +7,8 @@
 
 namespace pyane {
 
-/// Runs tasks on worker threads of its own while the caller does something else.
+/// Runs tasks on worker threads of its own while the caller does something else; without workers on
+/// the thread pool, all of them together in wait(), or in the submit() that would exceed a limit.
 ///
 /// Tasks that write the same memory run one after the other in the order of submission; all others
 /// may overlap, and so may the parts of one task. What is computed therefore does not depend on
@@ -36,7 +37,6 @@ class OrderedTaskQueue {
     std::size_t tasks = 1024;
   };
 
-  /// @param n_workers  0: submit() runs the task at once, its parts on the thread pool.
   /// @throws ShapeError  unless 0 <= n_workers <= 256 and limits.tasks >= 1.
   OrderedTaskQueue(int n_workers, Limits limits);
 

@@ -19,6 +19,13 @@ namespace {
 /// Bytes that one task of a copy moves, in whole rows.
 constexpr std::size_t kCopyBytes = 131072;
 
+/// Multiply-adds of one part of a job without workers, some milliseconds of one thread: short
+/// beside all of a training step's, and long enough that packing a factor again does not show.
+constexpr std::size_t kPartProducts = std::size_t{1} << 28;
+
+/// Rows or columns of a part, at least.
+constexpr std::size_t kPartLength = 256;
+
 std::int64_t to_signed(std::size_t n) { return static_cast<std::int64_t>(n); }
 
 [[noreturn]] void fail(const std::string& message) {
@@ -166,20 +173,37 @@ class WeightGradientQueue::Job {
 
   std::size_t held_bytes() const { return held_bytes_; }
 
-  void run() const {
-    linalg::GemmSpec spec{
-        .m = to_signed(job_.rows), .n = to_signed(job_.columns), .k = to_signed(job_.positions)};
-    spec.c = {.dtype = DType::kFp32, .row_stride = spec.n, .col_stride = 1};
-    spec.scale = job_.scale;
-    spec.adds_to_c = true;
+  std::size_t n_parts() const {
+    const std::size_t products = job_.rows * job_.columns * job_.batch * job_.positions;
+    const std::size_t most = std::max<std::size_t>(1, longer() / kPartLength);
+    return std::min(most, products / kPartProducts + 1);
+  }
+
+  /// Part `part` of `n`: some of the rows or columns of dw, of whichever there are more, so that
+  /// the other factor is packed as seldom as possible.
+  void run(std::size_t part, std::size_t n) const {
+    const std::size_t begin = part * longer() / n;
+    const std::size_t length = (part + 1) * longer() / n - begin;
+    const bool by_rows = job_.rows >= job_.columns;
+    linalg::GemmSpec spec{.m = to_signed(by_rows ? length : job_.rows),
+                          .n = to_signed(by_rows ? job_.columns : length),
+                          .k = to_signed(job_.positions),
+                          .scale = job_.scale,
+                          .adds_to_c = true};
+    spec.c = {.dtype = DType::kFp32, .row_stride = to_signed(job_.columns), .col_stride = 1};
+    float* const target = job_.dw.data() + begin * (by_rows ? job_.columns : 1);
     for (std::size_t b = 0; b < job_.batch; ++b) {
       spec.a = operand(job_.dy, b, false);
       spec.b = operand(job_.x, b, true);
-      linalg::multiply(spec, job_.dy.data, job_.x.data, job_.dw.data());
+      spec.a.offsets[0] += by_rows ? to_signed(begin) * spec.a.row_stride : 0;
+      spec.b.offsets[0] += by_rows ? 0 : to_signed(begin) * spec.b.col_stride;
+      linalg::multiply(spec, job_.dy.data, job_.x.data, target);
     }
   }
 
  private:
+  std::size_t longer() const { return std::max(job_.rows, job_.columns); }
+
   /// Makes `factor` point to a copy, unless it is held.
   std::optional<BufferPool::Buffer> copy(WeightGradientFactor& factor, std::size_t channels) {
     if (factor.hold) return std::nullopt;
@@ -217,13 +241,13 @@ std::uint64_t WeightGradientQueue::submit(const WeightGradient& job) {
   const std::size_t n_positions = multiply(job.batch, job.positions);
   static_cast<void>(multiply(n_positions, std::max(job.rows, job.columns)));
   if (dw_size == 0 || n_positions == 0) return tasks_.submit({.n_parts = 0});
-  WeightGradient taken = job;
-  // Without workers the job is over before the caller can touch anything.
-  if (n_workers() == 0) taken.dy.hold = taken.x.hold = true;
-  const auto shared = std::make_shared<Job>(taken, *buffers_);
+  const auto shared = std::make_shared<Job>(job, *buffers_);
+  // A worker's product takes the pool as a whole.
+  const std::size_t n_parts = n_workers() == 0 ? shared->n_parts() : 1;
   return tasks_.submit({.target = job.dw.data(),
                         .target_bytes = job.dw.size_bytes(),
-                        .run = [shared](std::size_t) { shared->run(); },
+                        .n_parts = n_parts,
+                        .run = [shared, n_parts](std::size_t part) { shared->run(part, n_parts); },
                         .held_bytes = shared->held_bytes()});
 }
 

@@ -36,14 +36,15 @@ struct WeightGradient {
 };
 
 /// Weight gradients (linalg/product.h) on worker threads, while the device evaluates the next
-/// kernel; or without workers at once, on the thread pool, which is what a device that computes on
-/// the CPU leaves room for.
+/// kernel. Without workers they are computed in wait(), on the thread pool: beside a device that
+/// computes on the same CPU nothing is gained by doing so earlier, but all of them together are
+/// shared out evenly, and threads wait for each other once instead of after every product.
 ///
 /// Factors without `hold` are copied bit by bit during submit(), because a surface is overwritten
 /// by the next evaluation; the workers convert fp16. (Converting already during submit() was
 /// measured to cost the submitting thread two to three times the copy, and holds twice the memory.)
 /// Copies go to buffers that are used again; submit() works off jobs while more than
-/// Limits::held_bytes would be in use besides its own. Without workers nothing is copied.
+/// Limits::held_bytes would be in use besides its own.
 ///
 /// Jobs on overlapping dw are added in the order of submission, so that the sums are the same bits
 /// whatever the timing and the number of workers. Errors, processes, exit: see OrderedTaskQueue.

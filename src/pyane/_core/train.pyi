@@ -18,7 +18,7 @@ class WeightGradientQueue:
     A queue belongs to its process: after fork, make another one.
     
     Args:
-        n_workers: Threads; 0 runs each job inside `submit`.
+        n_workers: Threads; 0: all jobs run in `wait`, on the thread pool.
         max_held_bytes: Copies of factors kept at most; `submit` works off jobs beyond.
         max_jobs: Jobs pending at most, likewise.
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .tensors import Tensor
     from .timings import Timings
 
-# Weight: gradient of its output, its input.
+# Weight of a layer: gradient of its output, its input.
 _PRODUCTS = {
     "w2": ("dxout", "hgate"),
     "w1": ("dh1", "xnffn"),
@@ -27,6 +27,7 @@ _PRODUCTS = {
     "wq": ("dquery", "xnatt"),
     "wk": ("dkey", "xnatt"),
 }
+_FACTORS = {dy for dy, _ in _PRODUCTS.values()}
 # Written by the CPU for kernels to read.
 _FROM_CPU = ("dxout", "dxmid", "dquery", "dkey")
 
@@ -42,6 +43,7 @@ class _Run:
     loss_scale: float
     timings: Timings
     norms_on_device: bool
+    holds_factors: bool
 
     def after(self, kernel_outputs: tuple[str, ...], layer: int, t: dict[str, Tensor]) -> None:
         """The CPU's part, as soon as a kernel has written what it takes."""
@@ -69,7 +71,7 @@ class _Run:
             float_to_half(self.dx, target.array)
 
     def submit(self, layer: int, tensors: dict[str, Tensor], weight: str) -> None:
-        """Queues the gradient of a weight whose factors, which it copies, are complete."""
+        """Queues the gradient of a weight whose factors are complete."""
         dy, x = (tensors[factor] for factor in _PRODUCTS[weight])
         with (
             self.timings.phase("t_cblas_wait"),
@@ -77,7 +79,12 @@ class _Run:
             x.surface.lock(read_only=True),
         ):
             self.queue.submit(
-                self.gradients[weight][layer], dy.array, x.array, scale=1.0 / self.loss_scale
+                self.gradients[weight][layer],
+                dy.array,
+                x.array,
+                scale=1.0 / self.loss_scale,
+                hold_dy=self.holds_factors,
+                hold_x=self.holds_factors,
             )
 
     def _through_norm(self, layer: int, half: str, t: dict[str, Tensor]) -> None:
@@ -133,6 +140,18 @@ class _Run:
 _LONG = {"q": "query", "k": "key"}
 
 
+def _new_gradients(kernels: LayerKernels, earlier: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A layer's gradients; those that go into no weight's gradient are `earlier` ones, if any."""
+    shared = {name: tensor for name, tensor in earlier.items() if name not in _FACTORS}
+    tensors: dict[str, Tensor] = {}
+    for kernel in kernels.definitions.backward:
+        tensors |= kernels.new_outputs(kernel, shared)
+    for name in _FROM_CPU:
+        if name not in tensors:
+            tensors[name] = shared.get(name) or kernels.new_tensor(name)
+    return tensors
+
+
 class BackwardPass:
     """Layers bound for the backward pass of one ForwardPass that keeps its taps.
 
@@ -140,17 +159,25 @@ class BackwardPass:
     is multiplied by the loss scale; only what is added to the weights' gradients is not.
     """
 
-    def __init__(self, kernels: LayerKernels, forward: ForwardPass) -> None:
-        """Makes and binds the gradients."""
-        # Used by one layer after the other: the queue copies what it needs.
+    def __init__(
+        self, kernels: LayerKernels, forward: ForwardPass, *, holds_factors: bool = False
+    ) -> None:
+        """Makes and binds the gradients.
+
+        Args:
+            kernels: The layers' programs and weights.
+            forward: What the gradients are of.
+            holds_factors: Every layer keeps what its weights' gradients are made of until the queue
+                computes them at the end. Otherwise layers share it, and the queue copies.
+        """
+        self._holds_factors = holds_factors
+        self._layers: list[dict[str, Tensor]] = []
         scratch: dict[str, Tensor] = {}
-        for kernel in kernels.definitions.backward:
-            scratch |= kernels.new_outputs(kernel)
-        for name in _FROM_CPU:
-            if name not in scratch:
-                scratch[name] = kernels.new_tensor(name)
-        self._norms_on_device = "dxffn" in scratch
-        self._layers = [taps | scratch for taps in forward.layers]
+        for taps in forward.layers:
+            if holds_factors or not scratch:
+                scratch = _new_gradients(kernels, scratch)
+            self._layers.append(taps | scratch)
+        self._norms_on_device = "dxffn" in self._layers[0]
         self._steps: list[list[Step]] = [
             [kernels.step(kernel, layer, tensors) for kernel in kernels.definitions.backward]
             for layer, tensors in enumerate(self._layers)
@@ -178,7 +205,16 @@ class BackwardPass:
         Raises:
             EvaluateError: The device failed.
         """
-        run = _Run(dx, parameters, gradients, queue, loss_scale, timings, self._norms_on_device)
+        run = _Run(
+            dx,
+            parameters,
+            gradients,
+            queue,
+            loss_scale,
+            timings,
+            norms_on_device=self._norms_on_device,
+            holds_factors=self._holds_factors,
+        )
         for layer in reversed(range(len(self._layers))):
             tensors = self._layers[layer]
             run.put_stream(tensors["dxout"])

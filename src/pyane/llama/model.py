@@ -122,8 +122,8 @@ class Model:
 
         t_ane: evaluating; t_io: copies from and to the device's surfaces; t_cls: classifier and loss
         on the CPU; t_elem: embedding, conversions; t_rms: RMSNorm on the CPU; t_cblas_wait: handing
-        over and waiting for weight gradients, most of which are computed meanwhile; t_compile:
-        compiling in `upload_weights`.
+        over and waiting for weight gradients, most of which are computed meanwhile (an emulator, which
+        needs the same cores, computes them here); t_compile: compiling in `upload_weights`.
         """
         return self._timings.as_dict()
 
@@ -257,8 +257,7 @@ class Model:
         training, timings = self._ready(), self._timings
         timings.reset()
         if self._queue is None:
-            # An emulator computes on the same cores: nothing is idle meanwhile.
-            self._queue = WeightGradientQueue(0 if self.device.name == "emulator" else 1)
+            self._queue = WeightGradientQueue(1 if training.overlaps_cpu else 0)
         queue, result = self._queue, training.forward.result
         try:
             training.forward.run(self.parameters["token_embedding_table"], ids, timings)
@@ -267,11 +266,11 @@ class Model:
                     result.array, wanted, self.gradients, queue, loss_scale
                 )
             training.backward.run(dx, self.parameters, self.gradients, queue, loss_scale, timings)
+            with timings.phase("t_cblas_wait"):
+                queue.wait()
         except BaseException:
             queue.cancel()  # nothing may write to the gradients once this call is over
             raise
-        with timings.phase("t_cblas_wait"):
-            queue.wait()
         embedding = self.gradients["token_embedding_table"]
         with timings.phase("t_elem"):
             cpu.embedding_backward(embedding, dx, ids, scale=1.0 / loss_scale)

@@ -31,6 +31,7 @@ class TrainingPass:
 
     Attributes:
         is_uploaded: `upload` has been called.
+        overlaps_cpu: The CPU has time for weight gradients while the device evaluates.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class TrainingPass:
     ) -> None:
         """Compiles nothing yet."""
         self.is_uploaded = False
+        # An emulator computes on the same cores: nothing is idle meanwhile.
+        self.overlaps_cpu = device.name != "emulator"
         self._parameters = parameters
         self._shape = KernelShape(parameters.config, batch, seq_len)
         self._timings = timings
@@ -69,7 +72,8 @@ class TrainingPass:
     @cached_property
     def backward(self) -> BackwardPass:
         """The layers back."""
-        return BackwardPass(self._kernels, self.forward)
+        holds = not self.overlaps_cpu
+        return BackwardPass(self._kernels, self.forward, holds_factors=holds)
 
     @cached_property
     def output(self) -> Output:

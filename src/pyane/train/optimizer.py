@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from .._core import train as core
@@ -111,8 +110,8 @@ class Optimizer:
         self._decayed = decayed_ranges(model.parameters)
         self._gradients_are_zero = False
         if state is None:
-            self.m = np.zeros_like(model.parameters.flat)
-            self.v = np.zeros_like(model.parameters.flat)
+            self.m = model.parameters.zeros_like().flat
+            self.v = model.parameters.zeros_like().flat
             self.skipped = 0
             self.loss_scale = LossScale(config.loss_scale)
         else:
