@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -262,6 +263,9 @@ void test_sizes() {
   }
   run_case({.m = 5, .n = 40, .k = 800});   // Several steps along k.
   run_case({.m = 150, .n = 70, .k = 30});  // Several blocks, shared panels.
+  for (const Layout a : {Layout::kRows, Layout::kCols, Layout::kGaps}) {
+    run_case({.m = 53, .n = 70, .k = 131, .a = a});  // Groups of panels, packed piece by piece.
+  }
   run_case({.m = 20, .n = 600, .k = 20});
   run_case({.m = 0, .n = 4, .k = 4});
   run_case({.m = 4, .n = 0, .k = 4});
@@ -286,20 +290,30 @@ void test_batches() {
   run_case({.m = 4, .n = 4, .k = 4, .batch = 0});
 }
 
-// Constants of fp16 stay fp16 panels: the same bits as packing at every run.
+// Constants of fp16 stay fp16 panels: the same bits as packing at every run. One row or column
+// needs them once, and converts them as it multiplies.
 void test_packed_constants() {
   for (const DType dtype : {DType::kFp16, DType::kFp32}) {
-    const Matrix a = make_matrix(Layout::kRows, dtype, 75, 300, 3, 3);
-    const Matrix b = make_matrix(Layout::kCols, dtype, 300, 90, 1, 3);
-    Matrix c = make_matrix(Layout::kRows, DType::kFp32, 75, 90, 3, 3);
-    GemmSpec spec{.m = 75, .n = 90, .k = 300, .a = a.operand, .b = b.operand, .c = c.operand};
-    Gemm(spec).run(a.memory.data(), b.memory.data(), nullptr, c.memory.data());
-    const std::vector<std::byte> plain = c.memory;
-    Gemm packed(spec);
-    CHECK(packed.pack_a(a.memory.data()));
-    CHECK(packed.pack_b(b.memory.data()));
-    packed.run(nullptr, nullptr, nullptr, c.memory.data());
-    CHECK(c.memory == plain);
+    for (const auto& [rows, cols] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+             {75, 90}, {1, 150}, {5, 150}, {150, 1}, {150, 7}}) {
+      const Matrix a = make_matrix(Layout::kRows, dtype, rows, 301, 3, 3);
+      const Matrix b = make_matrix(Layout::kCols, dtype, 301, cols, 1, 3);
+      Matrix c = make_matrix(Layout::kRows, DType::kFp32, rows, cols, 3, 3);
+      GemmSpec spec{.m = rows, .n = cols, .k = 301, .a = a.operand, .b = b.operand, .c = c.operand};
+      const std::vector<std::byte> before = c.memory;
+      Gemm(spec).run(a.memory.data(), b.memory.data(), nullptr, c.memory.data());
+      const std::vector<std::byte> plain = c.memory;
+      Gemm packed(spec);
+      const bool is_half = dtype == DType::kFp16;
+      const bool packs_a = packed.pack_a(a.memory.data());
+      const bool packs_b = packed.pack_b(b.memory.data());
+      CHECK(packs_a || !is_half);
+      CHECK(packs_b || !is_half);
+      c.memory = before;
+      packed.run(packs_a ? nullptr : a.memory.data(), packs_b ? nullptr : b.memory.data(), nullptr,
+                 c.memory.data());
+      CHECK(c.memory == plain);
+    }
   }
 }
 

@@ -56,7 +56,7 @@ constexpr Index kMaxStep = 256;
 constexpr Index kWantedTasks = 24;
 constexpr Index kEvenTasks = 12;
 /// Panels of a that share a panel of b while it is in the L1 cache; b comes from the L3 when long.
-constexpr Index kMinBlockPanels = 4;
+constexpr Index kMinBlockPanels = 7;
 constexpr Index kMinTaskProducts = 1 << 18;
 constexpr Index kMaxBlockRows = 280;  // 256, and whole panels.
 constexpr Index kMaxBlockCols = 512;
@@ -121,10 +121,11 @@ struct Side {
   Index n_lanes = 0;
   Index n_k = 0;
   int width = 0;       ///< Lanes of a panel.
+  Index group = 1;     ///< Panels that are packed together.
   Index n_panels = 0;  ///< Of one matrix.
   Index block = 0;     ///< Panels of a task, at most.
   Index n_blocks = 0;
-  void (*pack)(const GemmSource&, int, Index, float*) = nullptr;
+  void (*pack)(const GemmSource&, int, Index, float*, Index) = nullptr;
 
   AlignedFloats packed;         ///< Of a constant operand of fp32.
   AlignedHalves packed_halves;  ///< Of one of fp16.
@@ -135,38 +136,58 @@ struct Side {
   Index matrix_floats() const { return n_panels * width * n_k; }
   Index all_floats() const { return matrix_floats() * static_cast<Index>(matrices.size()); }
 
-  /// Packs lanes of panel `panel` for k in [k, k + n).
-  void pack_panel(const void* data, std::size_t matrix, Index panel, Index k, Index n,
-                  float* target) const {
+  const half_bits* halves_at(std::size_t matrix, Index panel, Index k) const {
+    return packed_halves.get() +
+           ((static_cast<Index>(matrix) * n_panels + panel) * n_k + k) * width;
+  }
+
+  /// Packs `count` panels from `panel` on for k in [k, k + n); they follow each other in target.
+  void pack_panels(const void* data, std::size_t matrix, Index panel, Index count, Index k, Index n,
+                   float* target) const {
     if (packed_halves != nullptr) {
-      const Index at = (static_cast<Index>(matrix) * n_panels + panel) * n_k + k;
-      half_to_float(packed_halves.get() + at * width, target, static_cast<std::size_t>(n * width));
+      for (Index i = 0; i < count; ++i) {
+        half_to_float(halves_at(matrix, panel + i, k), target + i * width * n,
+                      static_cast<std::size_t>(n * width));
+      }
       return;
     }
-    const Index lane = panel * width;
-    Index offset = matrices[matrix];
-    GemmSource source{.data = nullptr,
-                      .is_half = is_half,
-                      .lane_stride = lane_stride,
-                      .k_stride = k_stride,
-                      .lane_offsets = nullptr,
-                      .k_offsets = nullptr};
-    if (lane_offsets.empty()) {
-      offset += lane * lane_stride + k * k_stride;
-    } else {
-      source.lane_offsets = lane_offsets.data() + lane;
-      source.k_offsets = k_offsets.data() + k;
+    for (Index first = panel; first < panel + count; first += group) {
+      const Index lane = first * width;
+      Index offset = matrices[matrix];
+      GemmSource source{.data = nullptr,
+                        .is_half = is_half,
+                        .lane_stride = lane_stride,
+                        .k_stride = k_stride,
+                        .lane_offsets = nullptr,
+                        .k_offsets = nullptr};
+      if (lane_offsets.empty()) {
+        offset += lane * lane_stride + k * k_stride;
+      } else {
+        source.lane_offsets = lane_offsets.data() + lane;
+        source.k_offsets = k_offsets.data() + k;
+      }
+      source.data = static_cast<const std::byte*>(data) + offset * (is_half ? 2 : 4);
+      const Index here = std::min(group, panel + count - first);
+      pack(source, static_cast<int>(std::min(here * width, n_lanes - lane)), n,
+           target + (first - panel) * width * n, width * n);
     }
-    source.data = static_cast<const std::byte*>(data) + offset * (is_half ? 2 : 4);
-    pack(source, static_cast<int>(std::min<Index>(width, n_lanes - lane)), n, target);
+  }
+
+  /// Calls pack_group(matrix, first panel, panels) for the groups of every matrix, in parallel.
+  template <typename PackGroup>
+  void for_groups(const PackGroup& pack_group) const {
+    const auto groups = static_cast<std::size_t>(divide_up(n_panels, group));
+    parallel_for(groups * matrices.size(), [&](std::size_t task) {
+      const Index first = static_cast<Index>(task % groups) * group;
+      pack_group(task / groups, first, std::min(group, n_panels - first));
+    });
   }
 
   /// Packs whole panels of every matrix, [matrix][panel][k][lane].
   void pack_all(const void* data, float* target) const {
-    const auto panels = static_cast<std::size_t>(n_panels);
-    parallel_for(panels * matrices.size(), [&](std::size_t task) {
-      pack_panel(data, task / panels, static_cast<Index>(task % panels), 0, n_k,
-                 target + static_cast<Index>(task) * width * n_k);
+    for_groups([&](std::size_t matrix, Index first, Index count) {
+      pack_panels(data, matrix, first, count, 0, n_k,
+                  target + (static_cast<Index>(matrix) * n_panels + first) * width * n_k);
     });
   }
 
@@ -178,12 +199,12 @@ struct Side {
       return;
     }
     auto halves = allocate<half_bits>(all_floats());
-    const auto panels = static_cast<std::size_t>(n_panels);
-    parallel_for(panels * matrices.size(), [&](std::size_t task) {
-      float* panel = thread_floats(width * n_k);
-      pack_panel(data, task / panels, static_cast<Index>(task % panels), 0, n_k, panel);
-      float_to_half(panel, halves.get() + static_cast<Index>(task) * width * n_k,
-                    static_cast<std::size_t>(width * n_k));
+    for_groups([&](std::size_t matrix, Index first, Index count) {
+      float* panels = thread_floats(count * width * n_k);
+      pack_panels(data, matrix, first, count, 0, n_k, panels);
+      float_to_half(panels,
+                    halves.get() + (static_cast<Index>(matrix) * n_panels + first) * width * n_k,
+                    static_cast<std::size_t>(count * width * n_k));
     });
     packed_halves = std::move(halves);
   }
@@ -320,6 +341,7 @@ Gemm::Plan::Plan(GemmSpec wanted) : spec(std::move(wanted)), kernel(&active_gemm
     b = make_side(transposed(spec.b), n, spec.k, kernel->nr);
   }
   a.pack = kernel->pack_a;
+  a.group = kernel->a_group;
   b.pack = kernel->pack_b;
   c_row_stride = is_swapped ? spec.c.col_stride : spec.c.row_stride;
   c_col_stride = is_swapped ? spec.c.row_stride : spec.c.col_stride;
@@ -407,6 +429,8 @@ void Gemm::Plan::run_task(std::size_t task, const void* a_data, const void* b_da
   };
   const float* packed_a = panels_at(a, a_first);
   const float* packed_b = panels_at(b, b_first);
+  // Converted while they are multiplied when nobody else needs them.
+  const bool reads_halves = b.packed_halves != nullptr && packed_b == nullptr && a_panels == 1;
 
   GemmTarget target{.data = nullptr,
                     .is_half = spec.c.dtype == DType::kFp16,
@@ -425,29 +449,48 @@ void Gemm::Plan::run_task(std::size_t task, const void* a_data, const void* b_da
     const Index k = step * k_step;
     const Index n_k = std::min(k_step, spec.k - k);
     const bool is_last = step + 1 == n_k_steps;
-    if (packed_a == nullptr) {
-      for (Index i = 0; i < a_panels; ++i) {
-        a.pack_panel(a_data, a.which[product], a_first + i, k, n_k, own_a + i * a.width * n_k);
-      }
+    if (packed_a == nullptr && a.packed_halves == nullptr) {
+      a.pack_panels(a_data, a.which[product], a_first, a_panels, k, n_k, own_a);
     }
 
     for (Index j = 0; j < b_panels; ++j) {
       const float* b_panel = own_b;
       if (packed_b != nullptr) {
         b_panel = packed_b + (j * b.n_k + k) * b.width;
-      } else {
-        b.pack_panel(b_data, b.which[product], b_first + j, k, n_k, own_b);
+      } else if (!reads_halves) {
+        b.pack_panels(b_data, b.which[product], b_first + j, 1, k, n_k, own_b);
       }
       const Index col = (b_first + j) * b.width;
       const int cols = static_cast<int>(std::min<Index>(b.width, b.n_lanes - col));
       for (Index i = 0; i < a_panels; ++i) {
         const float* a_panel =
             packed_a != nullptr ? packed_a + (i * a.n_k + k) * a.width : own_a + i * a.width * n_k;
+        GemmAhead ahead;
+        const GemmAhead* fetched = nullptr;
+        if (packed_a == nullptr && a.packed_halves != nullptr && j == 0) {
+          a.pack_panels(a_data, a.which[product], a_first + i, 1, k, n_k,
+                        own_a + i * a.width * n_k);
+          // Weights come from memory: the next panel of this step, or the first of the next one.
+          const bool is_next_step = i + 1 == a_panels;
+          ahead = {reinterpret_cast<const char*>(
+                       a.halves_at(a.which[product], is_next_step ? a_first : a_first + i + 1,
+                                   is_next_step ? std::min(k + k_step, spec.k - n_k) : k)),
+                   a.width * 2};
+          fetched = &ahead;
+        }
         const Index row = (a_first + i) * a.width;
         const int rows = static_cast<int>(std::min<Index>(a.width, a.n_lanes - row));
         float* tile = sums + (j * a_panels + i) * a.width * b.width;
+        const auto multiply = [&](const GemmTarget* of_rows) {
+          if (reads_halves) {
+            kernel->multiply_halves(n_k, a_panel, b.halves_at(b.which[product], b_first + j, k),
+                                    tile, rows, cols, step != 0, of_rows, fetched);
+          } else {
+            kernel->multiply(n_k, a_panel, b_panel, tile, rows, cols, step != 0, of_rows, fetched);
+          }
+        };
         if (!is_last) {
-          kernel->multiply(n_k, a_panel, b_panel, tile, rows, cols, step != 0, nullptr);
+          multiply(nullptr);
           continue;
         }
         target.data = static_cast<std::byte*>(c) +
@@ -458,8 +501,7 @@ void Gemm::Plan::run_task(std::size_t task, const void* a_data, const void* b_da
                         (bias_first + (bias_is_per_row ? row : col)) * bias_bytes;
         }
         const bool has_rows = c_col_stride == 1;
-        kernel->multiply(n_k, a_panel, b_panel, tile, rows, cols, step != 0,
-                         has_rows ? &target : nullptr);
+        multiply(has_rows ? &target : nullptr);
         if (!has_rows) kernel->store(tile, rows, cols, target);
       }
     }

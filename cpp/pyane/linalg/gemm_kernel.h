@@ -34,20 +34,38 @@ struct GemmTarget {
   bool adds_to = false;  ///< The old contents are added at last.
 };
 
+/// What the next products need: data + k * stride bytes is fetched into the second-level cache
+/// while the products for k are made.
+struct GemmAhead {
+  const char* data;
+  std::int64_t stride;
+};
+
 struct GemmKernel {
   int mr;  ///< Rows of a tile: width of a panel of a.
   int nr;  ///< Columns of a tile: width of a panel of b.
 
-  /// Writes one panel: panel[k * width + lane] for k < n_k, lane < width as fp32; lanes from
-  /// n_lanes on are zero. `width` is mr for pack_a, nr for pack_b.
-  void (*pack_a)(const GemmSource& source, int n_lanes, std::int64_t n_k, float* panel);
-  void (*pack_b)(const GemmSource& source, int n_lanes, std::int64_t n_k, float* panel);
+  int a_group;  ///< Panels of a that are best packed by one call.
+
+  /// Writes n_lanes / width panels, rounded up, the next one panel_stride floats on: panel[k *
+  /// width + lane] for k < n_k, lane < width as fp32; lanes from n_lanes on are zero. `width` is mr
+  /// for pack_a, which writes at most a_group panels, and nr for pack_b, which writes one.
+  void (*pack_a)(const GemmSource& source, int n_lanes, std::int64_t n_k, float* panels,
+                 std::int64_t panel_stride);
+  void (*pack_b)(const GemmSource& source, int n_lanes, std::int64_t n_k, float* panels,
+                 std::int64_t panel_stride);
 
   /// sums[i * nr + j] (+)= sum over k of a[k * mr + i] * b[k * nr + j], k in order, for i < rows
   /// and j < cols rounded up to whole vectors. `adds`: to what is there, else to zero. With a
   /// target of contiguous rows, the result goes there as `store` says, and not to `sums`.
+  /// `ahead` may be nullptr.
   void (*multiply)(std::int64_t n_k, const float* a, const float* b, float* sums, int rows,
-                   int cols, bool adds, const GemmTarget* target);
+                   int cols, bool adds, const GemmTarget* target, const GemmAhead* ahead);
+
+  /// The same with a panel of b in fp16.
+  void (*multiply_halves)(std::int64_t n_k, const float* a, const std::uint16_t* b, float* sums,
+                          int rows, int cols, bool adds, const GemmTarget* target,
+                          const GemmAhead* ahead);
 
   // Products with b in place, on tiles of their own.
 

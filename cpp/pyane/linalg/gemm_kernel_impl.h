@@ -185,11 +185,52 @@ void pack_as(const GemmSource& s, int n_lanes, std::int64_t n_k, float* panel) {
 }
 
 template <int kWidth>
-void pack(const GemmSource& s, int n_lanes, std::int64_t n_k, float* panel) {
+void pack_panel(const GemmSource& s, int n_lanes, std::int64_t n_k, float* panel) {
   if (s.is_half) {
     pack_as<kWidth, std::uint16_t>(s, n_lanes, n_k, panel);
   } else {
     pack_as<kWidth, float>(s, n_lanes, n_k, panel);
+  }
+}
+
+inline GemmSource from_k(GemmSource s, std::int64_t k) {
+  if (s.k_offsets != nullptr) {
+    s.k_offsets += k;
+  } else {
+    s.data = static_cast<const char*>(s.data) + k * s.k_stride * (s.is_half ? 2 : 4);
+  }
+  return s;
+}
+
+// Panels that end where a vector ends, too.
+template <int kWidth>
+constexpr int group_of_panels() {
+  int n = 1;
+  while (n * kWidth % kLanes != 0) ++n;
+  return n;
+}
+
+// Panels narrower than a vector would waste most of each load and transposition: a group of them
+// is packed as one wide panel, a piece of k at a time, which is then cut.
+template <int kWidth>
+void pack(const GemmSource& s, int n_lanes, std::int64_t n_k, float* panels,
+          std::int64_t panel_stride) {
+  if (n_lanes <= kWidth) {
+    pack_panel<kWidth>(s, n_lanes, n_k, panels);
+    return;
+  }
+  constexpr int kWide = group_of_panels<kWidth>() * kWidth;
+  constexpr int kPiece = 64;
+  alignas(64) float wide[kWide * kPiece];
+  for (std::int64_t k = 0; k < n_k; k += kPiece) {
+    const int here = static_cast<int>(n_k - k < kPiece ? n_k - k : kPiece);
+    pack_panel<kWide>(from_k(s, k), n_lanes, here, wide);
+    for (int lane = 0; lane < n_lanes; lane += kWidth) {
+      float* panel = panels + lane / kWidth * panel_stride + k * kWidth;
+      for (int i = 0; i < here; ++i) {
+        __builtin_memcpy(panel + i * kWidth, wide + i * kWide + lane, kWidth * sizeof(float));
+      }
+    }
   }
 }
 
@@ -271,12 +312,13 @@ inline void finish_tile(Vector (&sum)[kRows][kVectors], const GemmTarget& target
   }
 }
 
-using MultiplyTile = void (*)(std::int64_t n_k, const float* a, const float* b, float* sums,
-                              int cols, bool adds, const GemmTarget* target);
+template <typename T>
+using MultiplyTile = void (*)(std::int64_t n_k, const float* a, const T* b, float* sums, int cols,
+                              bool adds, const GemmTarget* target, const GemmAhead* ahead);
 
-template <int kRows, int kVectors>
-void multiply_tile(std::int64_t n_k, const float* a, const float* b, float* sums, int cols,
-                   bool adds, const GemmTarget* target) {
+template <typename T, int kRows, int kVectors>
+void multiply_tile(std::int64_t n_k, const float* a, const T* b, float* sums, int cols,
+                   bool adds, const GemmTarget* target, const GemmAhead* ahead) {
   Vector sum[kRows][kVectors];
   if (adds) {
 #pragma GCC unroll 16
@@ -291,18 +333,24 @@ void multiply_tile(std::int64_t n_k, const float* a, const float* b, float* sums
       for (int j = 0; j < kVectors; ++j) sum[i][j] = Vector{};
     }
   }
-  for (std::int64_t k = 0; k < n_k; ++k) {
+  const auto add_product = [&sum](const float* a_row, const T* b_row) {
     Vector column[kVectors];
 #pragma GCC unroll 4
-    for (int j = 0; j < kVectors; ++j) column[j] = load(b + j * kLanes);
+    for (int j = 0; j < kVectors; ++j) column[j] = load(b_row + j * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
-      const Vector row = splat(a[i]);
+      const Vector row = splat(a_row[i]);
 #pragma GCC unroll 4
       for (int j = 0; j < kVectors; ++j) sum[i][j] = multiply_add(row, column[j], sum[i][j]);
     }
-    a += kMr;
-    b += kNr;
+  };
+  if (ahead == nullptr) {
+    for (std::int64_t k = 0; k < n_k; ++k) add_product(a + k * kMr, b + k * kNr);
+  } else {
+    for (std::int64_t k = 0; k < n_k; ++k) {
+      __builtin_prefetch(ahead->data + k * ahead->stride, 0, 2);
+      add_product(a + k * kMr, b + k * kNr);
+    }
   }
   if (target != nullptr) {
     finish_tile(sum, *target, cols);
@@ -316,20 +364,22 @@ void multiply_tile(std::int64_t n_k, const float* a, const float* b, float* sums
 }
 
 // One function for each number of rows and vectors: what is left over at the edges is not computed.
-template <int kSize>
-struct Table {
-  MultiplyTile entries[kSize];
+template <typename T, int... kIndex>
+struct Tiles {
+  MultiplyTile<T> entries[sizeof...(kIndex)] = {
+      &multiply_tile<T, kIndex / kNrVectors + 1, kIndex % kNrVectors + 1>...};
 };
-template <int... kIndex>
-constexpr Table<sizeof...(kIndex)> make_tiles(Indices<kIndex...>) {
-  return {{&multiply_tile<kIndex / kNrVectors + 1, kIndex % kNrVectors + 1>...}};
+template <typename T, int... kIndex>
+constexpr Tiles<T, kIndex...> make_tiles(Indices<kIndex...>) {
+  return {};
 }
-constexpr Table<kMr * kNrVectors> kTiles = make_tiles(Count<kMr * kNrVectors>::Type());
 
-void multiply(std::int64_t n_k, const float* a, const float* b, float* sums, int rows, int cols,
-              bool adds, const GemmTarget* target) {
+template <typename T>
+void multiply(std::int64_t n_k, const float* a, const T* b, float* sums, int rows, int cols,
+              bool adds, const GemmTarget* target, const GemmAhead* ahead) {
+  static constexpr auto kTiles = make_tiles<T>(Count<kMr * kNrVectors>::Type());
   const int vectors = (cols + kLanes - 1) / kLanes;
-  kTiles.entries[(rows - 1) * kNrVectors + vectors - 1](n_k, a, b, sums, cols, adds, target);
+  kTiles.entries[(rows - 1) * kNrVectors + vectors - 1](n_k, a, b, sums, cols, adds, target, ahead);
 }
 
 #include "pyane/linalg/gemm_kernel_direct.h"
@@ -423,11 +473,13 @@ double multiply_add_only(std::int64_t n, float* sink) {
 
 constexpr GemmKernel kKernel = {.mr = kMr,
                                 .nr = kNr,
+                                .a_group = group_of_panels<kMr>(),
                                 .pack_a = &pack<kMr>,
                                 .pack_b = &pack<kNr>,
-                                .multiply = &multiply,
+                                .multiply = &multiply<float>,
+                                .multiply_halves = &multiply<std::uint16_t>,
                                 .direct_mr = kDirectMr,
-                                .pack_direct = &pack<kDirectMr>,
+                                .pack_direct = &pack_panel<kDirectMr>,
                                 .direct_columns = &direct_columns,
                                 .multiply_direct = &multiply_direct,
                                 .store_direct = &store_direct,
