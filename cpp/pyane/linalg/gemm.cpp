@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <new>
 #include <string>
 #include <utility>
 
@@ -12,15 +11,15 @@
 #include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
 #include "pyane/linalg/gemm_kernel.h"
+#include "pyane/linalg/gemm_side.h"
 
 // c is cut into blocks, one task each. A task walks along k in steps that keep its panels in the
 // nearest caches and adds up in an fp32 block of its own; the last step rounds into c. Panels (mr
 // rows of a, nr columns of b, as fp32, k outermost) come from one of three places:
 //
 //   packed once    a constant operand, in pack_a / pack_b; one of fp16 stays fp16 in the order of
-//   its
-//                  panels, and is converted where it is needed: a product of few columns waits for
-//                  its weights to come from memory
+//                  its panels, and is converted where it is needed: a product of few columns waits
+//                  for its weights to come from memory
 //   shared         needed by several tasks: packed before them, in parallel, into the scratch
 //   own            needed by one task only (or too large to share): packed by it, where it needs it
 //
@@ -48,14 +47,14 @@ namespace {
 
 using Index = std::int64_t;
 
-constexpr std::size_t kAlign = 64;
 /// Steps along k: a panel of b (32 columns) of this length still fits into the L1 cache.
 constexpr Index kMaxStep = 256;
 /// Blocks of c: enough for any number of threads, and a number that many can share evenly, but not
 /// so small that packing shows.
 constexpr Index kWantedTasks = 24;
 constexpr Index kEvenTasks = 12;
-/// Panels of a that share a panel of b while it is in the L1 cache; b comes from the L3 when long.
+/// Panels of a that a task takes at least: all use the same panels of b, which come from the L3
+/// cache when long.
 constexpr Index kMinBlockPanels = 7;
 constexpr Index kMinTaskProducts = 1 << 18;
 constexpr Index kMaxBlockRows = 280;  // 256, and whole panels.
@@ -67,148 +66,8 @@ Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
 
 std::size_t floats_to_bytes(Index n) {
   const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(float);
-  return (bytes + kAlign - 1) / kAlign * kAlign;
+  return (bytes + kGemmAlign - 1) / kGemmAlign * kGemmAlign;
 }
-
-struct AlignedDelete {
-  void operator()(void* p) const { ::operator delete[](p, std::align_val_t{kAlign}); }
-};
-template <typename T>
-using Aligned = std::unique_ptr<T[], AlignedDelete>;
-using AlignedFloats = Aligned<float>;
-using AlignedHalves = Aligned<half_bits>;
-
-template <typename T>
-Aligned<T> allocate(Index n) {
-  const auto n_bytes = static_cast<std::size_t>(n) * sizeof(T);
-  return Aligned<T>(static_cast<T*>(::operator new[](n_bytes, std::align_val_t{kAlign})));
-}
-
-/// Memory of a thread that grows to the most it was ever asked for.
-class GrowingFloats {
- public:
-  float* get(Index n) {
-    if (size_ < n) {
-      memory_.reset();
-      size_ = 0;
-      memory_ = allocate<float>(n);
-      size_ = n;
-    }
-    return memory_.get();
-  }
-
- private:
-  AlignedFloats memory_;
-  Index size_ = 0;
-};
-
-/// A task's own panels and sums.
-float* thread_floats(Index n) {
-  thread_local GrowingFloats memory;
-  return memory.get(n);
-}
-
-/// Rows of a or columns of b ("lanes"): how they are read, cut into panels and blocks.
-struct Side {
-  bool is_half = false;
-  Index lane_stride = 0;
-  Index k_stride = 0;
-  std::vector<Index> lane_offsets;  ///< Empty: strides.
-  std::vector<Index> k_offsets;
-  std::vector<Index> matrices;     ///< Offsets of the different matrices of the batch.
-  std::vector<std::size_t> which;  ///< Product -> index into matrices.
-
-  Index n_lanes = 0;
-  Index n_k = 0;
-  int width = 0;       ///< Lanes of a panel.
-  Index group = 1;     ///< Panels that are packed together.
-  Index n_panels = 0;  ///< Of one matrix.
-  Index block = 0;     ///< Panels of a task, at most.
-  Index n_blocks = 0;
-  void (*pack)(const GemmSource&, int, Index, float*, Index) = nullptr;
-
-  AlignedFloats packed;         ///< Of a constant operand of fp32.
-  AlignedHalves packed_halves;  ///< Of one of fp16.
-  bool is_shared = false;
-  std::size_t scratch_at = 0;  ///< Of the shared panels.
-
-  Index first_panel(Index of_block) const { return of_block * n_panels / n_blocks; }
-  Index matrix_floats() const { return n_panels * width * n_k; }
-  Index all_floats() const { return matrix_floats() * static_cast<Index>(matrices.size()); }
-
-  const half_bits* halves_at(std::size_t matrix, Index panel, Index k) const {
-    return packed_halves.get() +
-           ((static_cast<Index>(matrix) * n_panels + panel) * n_k + k) * width;
-  }
-
-  /// Packs `count` panels from `panel` on for k in [k, k + n); they follow each other in target.
-  void pack_panels(const void* data, std::size_t matrix, Index panel, Index count, Index k, Index n,
-                   float* target) const {
-    if (packed_halves != nullptr) {
-      for (Index i = 0; i < count; ++i) {
-        half_to_float(halves_at(matrix, panel + i, k), target + i * width * n,
-                      static_cast<std::size_t>(n * width));
-      }
-      return;
-    }
-    for (Index first = panel; first < panel + count; first += group) {
-      const Index lane = first * width;
-      Index offset = matrices[matrix];
-      GemmSource source{.data = nullptr,
-                        .is_half = is_half,
-                        .lane_stride = lane_stride,
-                        .k_stride = k_stride,
-                        .lane_offsets = nullptr,
-                        .k_offsets = nullptr};
-      if (lane_offsets.empty()) {
-        offset += lane * lane_stride + k * k_stride;
-      } else {
-        source.lane_offsets = lane_offsets.data() + lane;
-        source.k_offsets = k_offsets.data() + k;
-      }
-      source.data = static_cast<const std::byte*>(data) + offset * (is_half ? 2 : 4);
-      const Index here = std::min(group, panel + count - first);
-      pack(source, static_cast<int>(std::min(here * width, n_lanes - lane)), n,
-           target + (first - panel) * width * n, width * n);
-    }
-  }
-
-  /// Calls pack_group(matrix, first panel, panels) for the groups of every matrix, in parallel.
-  template <typename PackGroup>
-  void for_groups(const PackGroup& pack_group) const {
-    const auto groups = static_cast<std::size_t>(divide_up(n_panels, group));
-    parallel_for(groups * matrices.size(), [&](std::size_t task) {
-      const Index first = static_cast<Index>(task % groups) * group;
-      pack_group(task / groups, first, std::min(group, n_panels - first));
-    });
-  }
-
-  /// Packs whole panels of every matrix, [matrix][panel][k][lane].
-  void pack_all(const void* data, float* target) const {
-    for_groups([&](std::size_t matrix, Index first, Index count) {
-      pack_panels(data, matrix, first, count, 0, n_k,
-                  target + (static_cast<Index>(matrix) * n_panels + first) * width * n_k);
-    });
-  }
-
-  /// Of a constant operand, once.
-  void pack_for_good(const void* data) {
-    if (!is_half) {
-      packed = allocate<float>(all_floats());
-      pack_all(data, packed.get());
-      return;
-    }
-    auto halves = allocate<half_bits>(all_floats());
-    for_groups([&](std::size_t matrix, Index first, Index count) {
-      float* panels = thread_floats(count * width * n_k);
-      pack_panels(data, matrix, first, count, 0, n_k, panels);
-      float_to_half(panels,
-                    halves.get() + (static_cast<Index>(matrix) * n_panels + first) * width * n_k,
-                    static_cast<std::size_t>(count * width * n_k));
-    });
-    packed_halves = std::move(halves);
-  }
-};
 
 void check(const GemmOperand& x, const std::string& name, std::size_t batch, Index rows,
            Index cols) {
@@ -271,44 +130,14 @@ GemmOperand transposed(GemmOperand x) {
   return x;
 }
 
-Side make_side(const GemmOperand& rows_are_lanes, Index n_lanes, Index n_k, int width) {
-  const GemmOperand& x = rows_are_lanes;
-  Side side;
-  side.is_half = x.dtype == DType::kFp16;
-  side.lane_stride = x.row_stride;
-  side.k_stride = x.col_stride;
-  side.lane_offsets = x.row_offsets;
-  side.k_offsets = x.col_offsets;
-  side.matrices = x.offsets;
-  std::sort(side.matrices.begin(), side.matrices.end());
-  side.matrices.erase(std::unique(side.matrices.begin(), side.matrices.end()), side.matrices.end());
-  for (const Index offset : x.offsets) {
-    const auto found = std::lower_bound(side.matrices.begin(), side.matrices.end(), offset);
-    side.which.push_back(static_cast<std::size_t>(found - side.matrices.begin()));
-  }
-  side.n_lanes = n_lanes;
-  side.n_k = n_k;
-  side.width = width;
-  side.n_panels = divide_up(n_lanes, width);
-  return side;
-}
-
-/// Cuts a side into `n` blocks whose sizes differ by a panel at most; more if one would have more
-/// than `most` lanes.
-void set_blocks(Side& side, Index n, Index most) {
-  const Index limit = std::max<Index>(1, most / side.width);
-  side.n_blocks = std::clamp<Index>(n, divide_up(side.n_panels, limit), side.n_panels);
-  side.block = divide_up(side.n_panels, side.n_blocks);
-}
-
 }  // namespace
 
 struct Gemm::Plan {
   GemmSpec spec;
   bool is_swapped = false;  ///< Runs as c^T = b^T @ a^T.
   const GemmKernel* kernel = nullptr;
-  Side a;
-  Side b;
+  GemmSide a;
+  GemmSide b;
   Index c_row_stride = 0;  ///< As it runs.
   Index c_col_stride = 0;
   bool bias_is_per_row = false;
@@ -334,11 +163,11 @@ Gemm::Plan::Plan(GemmSpec wanted) : spec(std::move(wanted)), kernel(&active_gemm
   const Index m = is_swapped ? spec.n : spec.m;
   const Index n = is_swapped ? spec.m : spec.n;
   if (is_swapped) {
-    a = make_side(transposed(spec.b), m, spec.k, kernel->mr);
-    b = make_side(spec.a, n, spec.k, kernel->nr);
+    a = GemmSide(transposed(spec.b), m, spec.k, kernel->mr);
+    b = GemmSide(spec.a, n, spec.k, kernel->nr);
   } else {
-    a = make_side(spec.a, m, spec.k, kernel->mr);
-    b = make_side(transposed(spec.b), n, spec.k, kernel->nr);
+    a = GemmSide(spec.a, m, spec.k, kernel->mr);
+    b = GemmSide(transposed(spec.b), n, spec.k, kernel->nr);
   }
   a.pack = kernel->pack_a;
   a.group = kernel->a_group;
@@ -354,9 +183,9 @@ Gemm::Plan::Plan(GemmSpec wanted) : spec(std::move(wanted)), kernel(&active_gemm
   // The longer side is cut finely, so that what a task packs itself is used for the whole of the
   // shorter one.
   const Index batch = static_cast<Index>(spec.c.offsets.size());
-  Side& coarse = m >= n ? b : a;
-  Side& fine = m >= n ? a : b;
-  set_blocks(coarse, 1, m >= n ? kMaxBlockCols : kMaxBlockRows);
+  GemmSide& coarse = m >= n ? b : a;
+  GemmSide& fine = m >= n ? a : b;
+  coarse.set_blocks(1, m >= n ? kMaxBlockCols : kMaxBlockRows);
   const Index others = batch * coarse.n_blocks;
   const Index panel_products =
       coarse.block * coarse.width * fine.width * std::max<Index>(1, spec.k);
@@ -364,7 +193,7 @@ Gemm::Plan::Plan(GemmSpec wanted) : spec(std::move(wanted)), kernel(&active_gemm
       std::max(m >= n ? kMinBlockPanels : 1, divide_up(kMinTaskProducts, panel_products));
   Index n_blocks = std::min(divide_up(kWantedTasks, others), fine.n_panels / least_panels);
   if (n_blocks * others > kEvenTasks) n_blocks -= n_blocks * others % kEvenTasks / others;
-  set_blocks(fine, n_blocks, m >= n ? kMaxBlockRows : kMaxBlockCols);
+  fine.set_blocks(n_blocks, m >= n ? kMaxBlockRows : kMaxBlockCols);
   place();
 }
 
@@ -372,7 +201,7 @@ Gemm::Plan::Plan(GemmSpec wanted) : spec(std::move(wanted)), kernel(&active_gemm
 void Gemm::Plan::place() {
   scratch_bytes = 0;
   if (spec.c.offsets.empty()) return;
-  const auto share = [&](Side& side, const Side& other) {
+  const auto share = [&](GemmSide& side, const GemmSide& other) {
     const std::size_t bytes = floats_to_bytes(side.all_floats());
     const std::size_t users = side.which.size() / side.matrices.size();
     side.is_shared =
@@ -383,7 +212,7 @@ void Gemm::Plan::place() {
   };
   share(a, b);
   share(b, a);
-  const auto own = [&](const Side& side, Index panels) {
+  const auto own = [&](const GemmSide& side, Index panels) {
     const bool is_own = side.packed == nullptr && !side.is_shared;
     // Rounded so that what follows stays aligned.
     return is_own ? divide_up(panels * side.width * k_step, 16) * 16 : 0;
@@ -419,7 +248,7 @@ void Gemm::Plan::run_task(std::size_t task, const void* a_data, const void* b_da
   float* own_b = own_a + own_a_floats;
   float* sums = own_b + own_b_floats;
 
-  const auto panels_at = [&](const Side& side, Index first) -> const float* {
+  const auto panels_at = [&](const GemmSide& side, Index first) -> const float* {
     const float* all = side.packed != nullptr ? side.packed.get()
                        : side.is_shared ? reinterpret_cast<const float*>(scratch + side.scratch_at)
                                         : nullptr;
@@ -518,7 +347,7 @@ const GemmSpec& Gemm::spec() const { return plan_->spec; }
 namespace {
 
 /// false when the other side is so narrow that packing takes no longer than reading fp32 panels.
-bool pack_constant(Side& side, const Side& other, const void* data) {
+bool pack_constant(GemmSide& side, const GemmSide& other, const void* data) {
   if (side.matrices.empty() || (other.n_panels <= 1 && !side.is_half)) return false;
   side.pack_for_good(data);
   return true;
@@ -527,14 +356,14 @@ bool pack_constant(Side& side, const Side& other, const void* data) {
 }  // namespace
 
 bool Gemm::pack_a(const void* a) {
-  Side& side = plan_->is_swapped ? plan_->b : plan_->a;
+  GemmSide& side = plan_->is_swapped ? plan_->b : plan_->a;
   const bool is_packed = pack_constant(side, plan_->is_swapped ? plan_->a : plan_->b, a);
   plan_->place();
   return is_packed;
 }
 
 bool Gemm::pack_b(const void* b) {
-  Side& side = plan_->is_swapped ? plan_->a : plan_->b;
+  GemmSide& side = plan_->is_swapped ? plan_->a : plan_->b;
   const bool is_packed = pack_constant(side, plan_->is_swapped ? plan_->b : plan_->a, b);
   plan_->place();
   return is_packed;
