@@ -60,6 +60,41 @@ void test_nesting_and_concurrent_callers() {
   CHECK(n == 64 + 4 * 200 * 16 + 20 * 4);
 }
 
+/// A few microseconds stay with the caller, other work is shared; none is left out or done twice.
+void test_work() {
+  using std::chrono::microseconds;
+  pyane::set_num_threads(4);
+  const std::thread::id caller = std::this_thread::get_id();
+  for (const auto work : {microseconds(0), microseconds(3), microseconds(50), microseconds(5000)}) {
+    for (int round = 0; round < 30; ++round) {
+      std::vector<int> seen(64, 0);
+      parallel_for(seen.size(), work, [&](std::size_t i) {
+        ++seen[i];
+        if (work < microseconds(8)) CHECK(std::this_thread::get_id() == caller);
+      });
+      for (const int count : seen) CHECK(count == 1);
+    }
+  }
+}
+
+/// Calls too short to wake anybody do so together.
+void test_short_calls_wake() {
+  pyane::set_num_threads(2);
+  parallel_for(2, [](std::size_t) {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // The worker is asleep.
+  const std::thread::id caller = std::this_thread::get_id();
+  std::atomic<bool> is_helped{false};
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!is_helped && std::chrono::steady_clock::now() < end) {
+    parallel_for(8, std::chrono::microseconds(40), [&](std::size_t) {
+      const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(5);
+      while (std::chrono::steady_clock::now() < until) continue;
+      if (std::this_thread::get_id() != caller) is_helped = true;
+    });
+  }
+  CHECK(is_helped);
+}
+
 // Workers that sleep must wake up.
 void test_sleep() {
   pyane::set_num_threads(4);
@@ -144,6 +179,8 @@ int main() {
   test_every_index_once();
   test_exceptions();
   test_nesting_and_concurrent_callers();
+  test_work();
+  test_short_calls_wake();
   test_sleep();
   test_observer();
   test_interrupt();

@@ -2,13 +2,14 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <system_error>
@@ -19,33 +20,36 @@
 #include "pyane/base/cpu.h"
 #include "pyane/base/error.h"
 #include "pyane/base/interrupt.h"
+#include "pyane/base/spin.h"
 
 namespace pyane {
 namespace {
 
 constexpr int kMaxThreads = 1024;
-// Evaluations of one step follow each other within tens of microseconds; sleeping and waking costs
-// about as much.
-constexpr auto kSpinTime = std::chrono::microseconds(50);
+// What follows was measured on a virtual machine, where waking a thread costs the caller 5 to 20 us
+// and the thread is there after 50 to 200; one that spins is there after 0.3 us. Spinning as long
+// as waking takes wastes at most as much again as sleeping at once would.
+constexpr auto kSpinTime = std::chrono::microseconds(100);
+// Work that is worth sharing with one thread more, when that spins and when it sleeps.
+constexpr std::chrono::nanoseconds kWorthAThread = std::chrono::microseconds(4);
+constexpr std::chrono::nanoseconds kWorthWaking = std::chrono::microseconds(200);
+// Calls that follow each other more closely than this count together as worth waking somebody.
+constexpr auto kPause = std::chrono::milliseconds(1);
+// Pairs of cache lines are fetched together.
+constexpr std::size_t kApart = 128;
 
-inline void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
+using Clock = std::chrono::steady_clock;
 
 // Spins for `kSpinTime` at most; true when `ready()` became true.
 template <typename Ready>
 bool spin_until(const Ready& ready) {
-  const auto end = std::chrono::steady_clock::now() + kSpinTime;
+  const auto end = Clock::now() + kSpinTime;
   do {
     for (int i = 0; i < 32; ++i) {
       if (ready()) return true;
       relax();
     }
-  } while (std::chrono::steady_clock::now() < end);
+  } while (Clock::now() < end);
   return false;
 }
 
@@ -58,6 +62,20 @@ struct InsideParallel {
   ~InsideParallel() { inside_parallel = false; }
 };
 
+// Every worker has a state of its own, on which it spins or sleeps: offering it work disturbs
+// nobody else.
+//
+//   idle -> offered -> busy -> idle     by caller, worker, worker
+//   offered -> idle                     by the caller: all is done before the worker came
+//   idle -> asleep -> offered           by worker, caller (who then wakes it)
+//   anything but busy -> stopped        by whoever resizes the pool
+enum class State : std::uint32_t { kIdle, kAsleep, kOffered, kBusy, kStopped };
+
+struct alignas(kApart) Worker {
+  std::atomic<State> state{State::kIdle};
+  std::thread thread;
+};
+
 class Pool {
  public:
   // Held by the caller whose job the workers run.
@@ -65,58 +83,83 @@ class Pool {
 
   // Needs `owner`. `n` counts the calling thread.
   void resize(int n) {
-    if (static_cast<int>(workers_.size()) + 1 == n) return;
-    {
-      const std::lock_guard lock(sleep_mutex_);
-      stop_.store(true);
+    if (n == size_) return;
+    for (const auto& worker : workers_) {
+      worker->state.store(State::kStopped);
+      worker->state.notify_one();
     }
-    wake_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
+    for (const auto& worker : workers_) worker->thread.join();
     workers_.clear();
-    stop_.store(false);
-    const std::uint64_t seen = state_.load() >> kGenerationShift;
+    size_ = n;
     for (int i = 1; i < n; ++i) {
+      auto worker = std::make_unique<Worker>();
       try {
-        workers_.emplace_back([this, seen, i] { work(seen, i); });
+        worker->thread = std::thread([this, i, own = worker.get()] { work(*own, i); });
       } catch (const std::system_error&) {
         return;  // Out of threads: fewer do the same work.
       }
+      workers_.push_back(std::move(worker));
     }
   }
 
   // Needs `owner`.
-  void run(std::size_t n, const std::function<void(std::size_t)>& body) {
+  void run(std::size_t n, std::chrono::nanoseconds work,
+           const std::function<void(std::size_t)>& body) {
     body_ = &body;
     n_ = n;
     observer_ = observer_of_caller;
     next_.store(0, std::memory_order_relaxed);
-    const std::uint64_t generation = (state_.load() >> kGenerationShift) + 1;
-    state_.store((generation << kGenerationShift) | kOpen);
-    if (sleepers_.load() > 0) {
-      // Taken and released so that a worker between its last look and its sleep is not missed.
-      {
-        const std::lock_guard lock(sleep_mutex_);
-      }
-      wake_.notify_all();
-    }
+    offer(std::min<std::size_t>(n, static_cast<std::size_t>(work / kWorthAThread)), work);
     {
       const InsideParallel mark;
       drain(0);
     }
-    // Workers that did not come in time are not waited for.
-    state_.fetch_and(~kOpen);
-    const auto all_left = [this] { return (state_.load() & kActiveMask) == 0; };
-    if (!spin_until(all_left)) {
-      while (!all_left()) std::this_thread::yield();
+    for (Worker* worker : helpers_) {
+      State expected = State::kOffered;  // Who did not come in time is not waited for.
+      if (worker->state.compare_exchange_strong(expected, State::kIdle)) continue;
+      const auto has_left = [worker] { return worker->state.load() != State::kBusy; };
+      if (!spin_until(has_left)) {
+        while (!has_left()) std::this_thread::yield();
+      }
     }
     if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
  private:
-  // state_: number of workers inside the job, whether more may come in, and the job's number.
-  static constexpr std::uint64_t kActiveMask = 0xFFFFFFFF;
-  static constexpr std::uint64_t kOpen = std::uint64_t{1} << 32;
-  static constexpr int kGenerationShift = 33;
+  // Chooses helpers_: those who are awake first, so that few stay warm.
+  void offer(std::size_t wanted_threads, std::chrono::nanoseconds work) {
+    helpers_.clear();
+    if (wanted_threads <= 1) return;
+    const std::size_t wanted = std::min(wanted_threads - 1, workers_.size());
+    for (const auto& worker : workers_) {
+      if (helpers_.size() == wanted) return;
+      State expected = State::kIdle;
+      if (worker->state.compare_exchange_strong(expected, State::kOffered)) {
+        helpers_.push_back(worker.get());
+      }
+    }
+    for (std::size_t left = worth_waking(work); left > 0 && helpers_.size() < wanted; --left) {
+      const auto asleep = std::ranges::find_if(workers_, [](const auto& worker) {
+        return worker->state.load(std::memory_order_relaxed) == State::kAsleep;
+      });
+      if (asleep == workers_.end()) return;
+      (*asleep)->state.store(State::kOffered);
+      (*asleep)->state.notify_one();
+      helpers_.push_back(asleep->get());
+    }
+  }
+
+  // How many sleepers. One call may be too short for any while those before and after it are not.
+  std::size_t worth_waking(std::chrono::nanoseconds work) {
+    if (work >= kWorthWaking) return static_cast<std::size_t>(work / kWorthWaking);
+    const Clock::time_point now = Clock::now();
+    if (now - last_alone_ > kPause) alone_ = {};
+    last_alone_ = now;
+    alone_ += work;
+    if (alone_ < kWorthWaking) return 0;
+    alone_ = {};
+    return 1;
+  }
 
   void drain(int thread) {
     if (observer_ == nullptr) {
@@ -143,45 +186,43 @@ class Pool {
     }
   }
 
-  bool has_news(std::uint64_t seen) const {
-    const std::uint64_t state = state_.load();
-    return stop_.load() || ((state & kOpen) != 0 && state >> kGenerationShift != seen);
-  }
-
-  void work(std::uint64_t seen, int thread) {
+  void work(Worker& own, int thread) {
     inside_parallel = true;
-    const auto news = [&] { return has_news(seen); };
+    const auto has_news = [&own] {
+      const State state = own.state.load(std::memory_order_relaxed);
+      return state == State::kOffered || state == State::kStopped;
+    };
     for (;;) {
-      if (!spin_until(news)) {
-        std::unique_lock lock(sleep_mutex_);
-        sleepers_.fetch_add(1);
-        wake_.wait(lock, news);
-        sleepers_.fetch_sub(1);
+      if (!spin_until(has_news)) {
+        State expected = State::kIdle;
+        if (own.state.compare_exchange_strong(expected, State::kAsleep)) {
+          own.state.wait(State::kAsleep);
+        }
       }
-      if (stop_.load()) return;
-      std::uint64_t state = state_.load();
-      while ((state & kOpen) != 0 && state >> kGenerationShift != seen) {
-        if (!state_.compare_exchange_weak(state, state + 1)) continue;
-        seen = state >> kGenerationShift;
+      State expected = State::kOffered;
+      if (own.state.compare_exchange_strong(expected, State::kBusy)) {
         drain(thread);
-        state_.fetch_sub(1);
-        break;
+        own.state.store(State::kIdle);
+      } else if (expected == State::kStopped) {
+        return;
       }
     }
   }
 
-  std::vector<std::thread> workers_;
-  std::atomic<std::uint64_t> state_{0};
-  std::atomic<std::size_t> next_{0};
+  // Set by the caller; the workers that it offers them to only read them.
   const std::function<void(std::size_t)>* body_ = nullptr;
   std::size_t n_ = 0;
   PoolObserver* observer_ = nullptr;
-  std::mutex error_mutex_;
+  // Of the caller only.
+  int size_ = 1;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<Worker*> helpers_;
+  std::chrono::nanoseconds alone_{};  // Work of calls for which nobody was woken.
+  Clock::time_point last_alone_;
+  // Of all.
+  alignas(kApart) std::atomic<std::size_t> next_{0};
+  alignas(kApart) std::mutex error_mutex_;
   std::exception_ptr error_;
-  std::atomic<bool> stop_{false};
-  std::atomic<int> sleepers_{0};
-  std::mutex sleep_mutex_;
-  std::condition_variable wake_;
 };
 
 // Never destroyed: a pool must outlive every other static, and a child after fork() must not join
@@ -236,14 +277,15 @@ void set_num_threads(int n) {
   wanted_threads.store(n, std::memory_order_relaxed);
 }
 
-void parallel_for(std::size_t n, const std::function<void(std::size_t)>& body) {
+void parallel_for(std::size_t n, std::chrono::nanoseconds work,
+                  const std::function<void(std::size_t)>& body) {
   if (n == 0) return;
-  if (!inside_parallel && n > 1 && num_threads() > 1) {
+  if (!inside_parallel && n > 1 && work >= 2 * kWorthAThread && num_threads() > 1) {
     Pool& workers = get_pool();
     const std::unique_lock lock(workers.owner, std::try_to_lock);
     if (lock.owns_lock()) {
       workers.resize(num_threads());
-      workers.run(n, body);
+      workers.run(n, work, body);
       return;
     }
   }

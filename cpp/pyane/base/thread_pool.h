@@ -19,17 +19,28 @@ void set_num_threads(int n);
 /// done. Which thread runs which i is not fixed, so results must not depend on it: split work by
 /// shape, never by thread count.
 ///
+/// @param work  About how long all of it takes one thread. As many threads take part as that is
+///     worth, none but the caller for a few microseconds; unknown: all of them.
+///
 /// Re-entrant: from inside a body, and when another caller holds the pool, it runs on the calling
 /// thread alone. The first exception thrown by a body is rethrown here after all have stopped; so
 /// is what the caller's interrupt check throws (interrupt.h).
 /// Workers spin briefly, then sleep. Safe after fork(): the child starts a pool of its own.
-void parallel_for(std::size_t n, const std::function<void(std::size_t)>& body);
+void parallel_for(std::size_t n, std::chrono::nanoseconds work,
+                  const std::function<void(std::size_t)>& body);
+
+inline constexpr auto kUnknownWork = std::chrono::nanoseconds::max();
 
 /// The same without a copy of `body`, for which std::function would allocate memory.
 template <typename Body>
   requires(!std::same_as<std::remove_cvref_t<Body>, std::function<void(std::size_t)>>)
+void parallel_for(std::size_t n, std::chrono::nanoseconds work, const Body& body) {
+  parallel_for(n, work, std::function<void(std::size_t)>(std::cref(body)));
+}
+
+template <typename Body>
 void parallel_for(std::size_t n, const Body& body) {
-  parallel_for(n, std::function<void(std::size_t)>(std::cref(body)));
+  parallel_for(n, kUnknownWork, body);
 }
 
 /// Told of the work that parallel_for shares out; for profiles.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -63,14 +64,24 @@ struct Loaded {
   throw EvaluateError("kernel '" + loaded.function + "' has been unloaded; compile it again", 0);
 }
 
-/// Elements that the steps touch, up to which an evaluation is better run beside others than on all
-/// threads: a few tens of microseconds.
-constexpr std::int64_t kSmallWork = std::int64_t{1} << 19;
+/// An evaluation that takes one thread less is better run beside others than on all threads.
+constexpr std::chrono::nanoseconds kSmallWork = std::chrono::microseconds(50);
 
-std::int64_t work_of(const Plan& plan) {
+/// How long a plan takes one thread, by the elements that its steps touch and what a step costs
+/// besides.
+std::chrono::nanoseconds work_of(const Plan& plan) {
+  constexpr std::int64_t kElementsPerNs = 16;
+  constexpr std::int64_t kNsPerStep = 300;
   std::int64_t n = 0;
   for (const PlannedTensor& tensor : plan.tensors) n += tensor.layout.count();
-  return n;
+  return std::chrono::nanoseconds(n / kElementsPerNs +
+                                  kNsPerStep * static_cast<std::int64_t>(plan.steps.size()));
+}
+
+std::vector<std::uint64_t> memory_keys(const std::vector<std::shared_ptr<Surface>>& surfaces) {
+  std::vector<std::uint64_t> keys;
+  for (const auto& surface : surfaces) keys.push_back(surface->memory_key());
+  return keys;
 }
 
 class EmulatorRequest final : public Request {
@@ -90,9 +101,10 @@ class EmulatorRequest final : public Request {
     }
     const Behaviour& behaviour = loaded_->behaviour;
     const bool is_plain = !behaviour.poisons && !behaviour.is_poisoned;
-    if (is_plain && work_of(*plan) <= kSmallWork) {
-      footprint_ = {.reads = inputs_, .writes = outputs_};
-      footprint_->writes.insert(footprint_->writes.end(), states_.begin(), states_.end());
+    const auto work = work_of(*plan);
+    if (is_plain && work <= kSmallWork) {
+      footprint_ = {.reads = memory_keys(inputs_), .writes = memory_keys(outputs_), .work = work};
+      for (const std::uint64_t key : memory_keys(states_)) footprint_->writes.push_back(key);
     }
     std::vector<std::byte*> kept;
     for (const auto& surface : states_) kept.push_back(surface->data());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -25,10 +26,11 @@ struct TensorSpec {
   std::size_t n_bytes = 0;  ///< Packed size; surfaces may be larger.
 };
 
-/// Surfaces that a request reads and writes; states are written.
+/// What a request reads and writes, by Surface::memory_key; states are written.
 struct Footprint {
-  std::vector<std::shared_ptr<Surface>> reads;
-  std::vector<std::shared_ptr<Surface>> writes;
+  std::vector<std::uint64_t> reads;
+  std::vector<std::uint64_t> writes;
+  std::chrono::nanoseconds work{};  ///< About how long it takes one thread.
 };
 
 /// One binding of surfaces to a kernel. Evaluating is thread-safe between requests, not within one:

@@ -41,6 +41,10 @@ class Surface {
     return data() < other.data() + other.n_bytes() && other.data() < data() + n_bytes();
   }
 
+  /// One number for all surfaces that share memory. Two that do not may have the same by accident:
+  /// for those who then only do too little at once.
+  virtual std::uint64_t memory_key() const = 0;
+
  protected:
   Surface() = default;
 };

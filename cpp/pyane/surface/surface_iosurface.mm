@@ -73,6 +73,7 @@ class IoSurface final : public Surface {
   bool shares_memory_with(const Surface& other) const override {
     return native_id() == other.native_id();
   }
+  std::uint64_t memory_key() const override { return static_cast<std::uint64_t>(native_id()); }
 
  private:
   int& held(LockMode mode) { return mode == LockMode::kReadOnly ? n_read_locks_ : n_write_locks_; }

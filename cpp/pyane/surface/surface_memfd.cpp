@@ -76,6 +76,9 @@ class MemfdSurface final : public Surface {
     const auto* same_kind = dynamic_cast<const MemfdSurface*>(&other);
     return same_kind != nullptr && same_kind->inode_ == inode_ && same_kind->device_ == device_;
   }
+  std::uint64_t memory_key() const override {
+    return (static_cast<std::uint64_t>(device_) << 48) ^ static_cast<std::uint64_t>(inode_);
+  }
 
  private:
   std::atomic<int>& count(LockMode mode) {

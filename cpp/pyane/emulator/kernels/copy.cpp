@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -86,6 +87,7 @@ class Copy final : public Step {
     }
     const std::int64_t unit = std::max<std::int64_t>(rows_per_unit_ * space_.inner(), 1);
     units_per_chunk_ = std::max<std::int64_t>(kGrain / unit, 1);
+    work_ = std::chrono::nanoseconds(source.count() / (is_strided() ? 1 : 8));
   }
 
   void run(const StepArguments& arguments) const override {
@@ -99,10 +101,14 @@ class Copy final : public Step {
       run_units(source, target, begin, std::min(begin + units_per_chunk_, n_units_));
     };
     if (n_chunks == 1) return body(0);
-    parallel_for(static_cast<std::size_t>(n_chunks), [&body](std::size_t i) { body(i); });
+    parallel_for(static_cast<std::size_t>(n_chunks), work_, body);
   }
 
  private:
+  bool is_strided() const {
+    return is_transposing_ || space_.inner_stride(0) != 1 || space_.inner_stride(1) != 1;
+  }
+
   void run_long_row(const std::byte* source, std::byte* target) const {
     const std::int64_t n = space_.inner();
     const auto body = [&](std::size_t chunk) {
@@ -114,7 +120,7 @@ class Copy final : public Step {
     };
     const std::int64_t n_chunks = (n + kGrain - 1) / kGrain;
     if (n_chunks == 1) return body(0);
-    parallel_for(static_cast<std::size_t>(n_chunks), [&body](std::size_t i) { body(i); });
+    parallel_for(static_cast<std::size_t>(n_chunks), work_, body);
   }
 
   void run_units(const std::byte* source, std::byte* target, std::int64_t begin,
@@ -142,6 +148,7 @@ class Copy final : public Step {
 
   IterationSpace space_;
   std::size_t element_bytes_;
+  std::chrono::nanoseconds work_{};
   bool is_transposing_ = false;
   std::int64_t rows_per_unit_ = 1;
   std::int64_t n_units_ = 1;

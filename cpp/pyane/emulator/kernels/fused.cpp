@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -18,6 +19,7 @@ namespace {
 
 /// Element operations that one thread does in the time that it takes to give work to others.
 constexpr std::int64_t kWorthSharing = std::int64_t{1} << 17;
+constexpr std::int64_t kOperationsPerNs = 16;
 
 /// Dense elements of `dtype` to a tile.
 void widen(DType dtype, const std::byte* source, void* tile, std::size_t n) {
@@ -333,6 +335,7 @@ class Fused final : public Step {
     const TensorLayout& any = chain.output_layouts.front();
     const auto n_operations = static_cast<std::int64_t>(chain.operations.size() + 2);
     is_small_ = any.count() * n_operations <= kWorthSharing;
+    work_ = std::chrono::nanoseconds(any.count() * n_operations / kOperationsPerNs);
   }
 
   void run(const StepArguments& arguments) const override {
@@ -346,13 +349,14 @@ class Fused final : public Step {
     if (tiling_.n_blocks() == 0) return;
     const std::int64_t n_chunks = (tiling_.n_blocks() + per_chunk - 1) / per_chunk;
     if (n_chunks == 1) return body(0);
-    parallel_for(static_cast<std::size_t>(n_chunks), [&body](std::size_t i) { body(i); });
+    parallel_for(static_cast<std::size_t>(n_chunks), work_, body);
   }
 
  private:
   Tiling tiling_;
   FusedProgram program_;
   bool is_small_ = false;
+  std::chrono::nanoseconds work_{};
 };
 
 }  // namespace

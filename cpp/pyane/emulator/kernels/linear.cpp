@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -102,7 +103,10 @@ class IntGemmStep final : public Step {
     const std::uint32_t* bias =
         spec_.bias == GemmBias::kNone ? nullptr : arguments.inputs[2].as<std::uint32_t>();
     const auto rows = static_cast<std::size_t>(spec_.m);
-    parallel_for(rows * spec_.c.offsets.size(), [&](std::size_t task) {
+    const auto n_rows = rows * spec_.c.offsets.size();
+    const auto work =
+        std::chrono::nanoseconds(static_cast<std::int64_t>(n_rows) * spec_.n * spec_.k);
+    parallel_for(n_rows, work, [&](std::size_t task) {
       const std::size_t p = task / rows;
       const auto i = static_cast<std::int64_t>(task % rows);
       const std::uint32_t* x_row = x + spec_.a.offsets[p] + i * spec_.a.row_stride;

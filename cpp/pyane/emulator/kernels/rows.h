@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -69,7 +70,8 @@ void for_each_row(std::int64_t n_rows, std::int64_t length, const Body& body) {
     if (n_chunks == 1) run(0);
     return;
   }
-  parallel_for(static_cast<std::size_t>(n_chunks), [&run](std::size_t i) { run(i); });
+  const std::chrono::nanoseconds work(n_rows * length / 2);
+  parallel_for(static_cast<std::size_t>(n_chunks), work, run);
 }
 
 }  // namespace pyane::emulator
