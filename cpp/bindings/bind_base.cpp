@@ -2,15 +2,14 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "bindings.h"
+#include "pyane/base/bulk_half.h"
 #include "pyane/base/cpu.h"
 #include "pyane/base/error.h"
-#include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
 
 namespace py = pybind11;
@@ -40,23 +39,6 @@ void check_sizes(const py::array& source, const py::array& target, const char* w
   }
 }
 
-// A model's weights are converted at every step: from here on it pays to share the work.
-constexpr std::size_t kBlock = std::size_t{1} << 16;
-// 24 MiB at both ends together: more than the caches keep until somebody reads the result.
-constexpr std::size_t kStreamed = std::size_t{1} << 22;
-
-// Of the overloads, those for arrays.
-using ConvertHalf = void (*)(const pyane::half_bits*, float*, std::size_t);
-using ConvertFloat = void (*)(const float*, pyane::half_bits*, std::size_t);
-
-template <typename Convert>
-void in_blocks(std::size_t n, const Convert& convert) {
-  if (n <= kBlock) return convert(std::size_t{0}, n);
-  pyane::parallel_for((n + kBlock - 1) / kBlock, [&](std::size_t block) {
-    convert(block * kBlock, std::min(kBlock, n - block * kBlock));
-  });
-}
-
 void half_to_float(const py::array& source, FloatArray& target) {
   check_half(source, "half_to_float", "source");
   check_sizes(source, target, "half_to_float");
@@ -64,10 +46,7 @@ void half_to_float(const py::array& source, FloatArray& target) {
   float* to = target.mutable_data();
   const auto n = static_cast<std::size_t>(target.size());
   const py::gil_scoped_release release;
-  const auto convert =
-      n < kStreamed ? static_cast<ConvertHalf>(pyane::half_to_float) : pyane::half_to_float_stream;
-  in_blocks(
-      n, [&](std::size_t begin, std::size_t count) { convert(from + begin, to + begin, count); });
+  pyane::bulk_half_to_float(from, to, n);
 }
 
 void float_to_half(const FloatArray& source, py::array& target) {
@@ -77,10 +56,7 @@ void float_to_half(const FloatArray& source, py::array& target) {
   const float* from = source.data();
   const auto n = static_cast<std::size_t>(source.size());
   const py::gil_scoped_release release;
-  const auto convert =
-      n < kStreamed ? static_cast<ConvertFloat>(pyane::float_to_half) : pyane::float_to_half_stream;
-  in_blocks(
-      n, [&](std::size_t begin, std::size_t count) { convert(from + begin, to + begin, count); });
+  pyane::bulk_float_to_half(from, to, n);
 }
 
 }  // namespace

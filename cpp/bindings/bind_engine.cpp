@@ -10,6 +10,7 @@
 
 #include "bindings.h"
 #include "interrupt.h"
+#include "mil_arrays.h"
 #include "pyane/ane/ane_device.h"
 #include "pyane/base/error.h"
 #include "pyane/engine/device.h"
@@ -55,80 +56,38 @@ const char* numpy_name(pyane::DType dtype) {
 
 std::string text_of(const py::handle& object) { return py::str(object).cast<std::string>(); }
 
-/// A view of the surface's memory that keeps the surface alive.
-py::array surface_array(const std::shared_ptr<pyane::Surface>& surface,
-                        const std::vector<py::ssize_t>& shape, const py::dtype& dtype,
-                        py::ssize_t offset) {
-  const auto capacity = static_cast<py::ssize_t>(surface->n_bytes());
-  const py::ssize_t item = dtype.itemsize();
-  py::ssize_t room =
-      item > 0 && offset >= 0 && offset <= capacity ? (capacity - offset) / item : -1;
-  if (dtype.attr("hasobject").cast<bool>() || item == 0) {
-    throw pyane::ShapeError("Surface.array: dtype must be one of numbers, got " + text_of(dtype));
-  }
-  if (offset < 0 || offset % item != 0) {
-    throw pyane::ShapeError("Surface.array: offset must be a multiple of " + std::to_string(item) +
-                            " from 0 on, got " + std::to_string(offset));
-  }
-  bool fits = room > 0;  // Also for a scalar, which has no dimension to check.
-  for (const py::ssize_t dim : shape) {
-    if (dim < 0) {
-      throw pyane::ShapeError("Surface.array: shape must not be negative, got " +
-                              text_of(py::cast(shape)));
-    }
-    room = dim == 0 ? room : room / dim;
-    fits = fits && room > 0;
-  }
-  if (!fits) {
-    throw pyane::ShapeError("Surface.array: " + text_of(dtype) + " of shape " +
-                            text_of(py::tuple(py::cast(shape))) + " at offset " +
-                            std::to_string(offset) + " does not fit into the surface's " +
-                            std::to_string(capacity) + " bytes");
-  }
-  return py::array(dtype, shape, surface->data() + offset, py::cast(surface));
-}
-
-/// The bytes of a read-only mmap.mmap, kept as they are: files of gigabytes are not to be copied.
-std::optional<pyane::mil::SharedBytes> mapped_bytes(const py::handle& value) {
-  if (!py::isinstance(value, py::module_::import("mmap").attr("mmap"))) return std::nullopt;
-  auto view = std::make_unique<Py_buffer>();
-  if (PyObject_GetBuffer(value.ptr(), view.get(), PyBUF_SIMPLE) != 0) throw py::error_already_set();
-  Py_buffer* const held = view.release();
-  const std::shared_ptr<const void> owner(held->buf, [held](const void*) {
-    if (Py_IsInitialized() == 0) return;
+/// A buffer, held until it is let go of, and what lent it.
+struct HeldBuffer {
+  Py_buffer view{};
+  ~HeldBuffer() {
+    if (view.obj == nullptr || Py_IsInitialized() == 0) return;
     const py::gil_scoped_acquire acquire;
-    PyBuffer_Release(held);
-    delete held;
-  });
-  if (held->readonly == 0) return std::nullopt;
-  return pyane::mil::SharedBytes{owner, std::span(static_cast<const std::byte*>(held->buf),
-                                                  static_cast<std::size_t>(held->len))};
+    PyBuffer_Release(&view);
+  }
+};
+
+/// Files of gigabytes are not to be copied: what the mapping of a file shows is left to its owner.
+bool is_read_only_mapping(const py::handle& value, const Py_buffer& view) {
+  return view.readonly != 0 && py::isinstance(value, py::module_::import("mmap").attr("mmap"));
 }
 
-/// Bytes of a weight file. Immutable objects and read-only mappings are kept, others are copied:
+/// Bytes of a weight file. Immutable memory and read-only mappings are kept, others are copied:
 /// weights are baked into the kernel, so later changes of the buffer must not show.
 pyane::mil::SharedBytes shared_bytes(const std::string& path, const py::handle& value) {
-  if (PyBytes_Check(value.ptr())) {
-    PyObject* bytes = value.inc_ref().ptr();
-    std::shared_ptr<const void> owner(PyBytes_AS_STRING(bytes), [bytes](const void*) {
-      if (Py_IsInitialized() == 0) return;
-      const py::gil_scoped_acquire acquire;
-      Py_DECREF(bytes);
-    });
-    return {owner, std::span(reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(bytes)),
-                             static_cast<std::size_t>(PyBytes_GET_SIZE(bytes)))};
-  }
-  if (const auto mapped = mapped_bytes(value)) return *mapped;
-  Py_buffer view;
+  auto held = std::make_shared<HeldBuffer>();
+  Py_buffer& view = held->view;
   if (PyObject_GetBuffer(value.ptr(), &view, PyBUF_ANY_CONTIGUOUS) != 0) {
     PyErr_Clear();
     throw pyane::BlobError("compile: weights[\"" + path +
                            "\"] must be bytes-like and contiguous, got " +
                            text_of(py::type::handle_of(value)));
   }
-  const auto* data = static_cast<const std::byte*>(view.buf);
-  auto copy = std::make_shared<std::vector<std::byte>>(data, data + view.len);
-  PyBuffer_Release(&view);
+  const std::span data(static_cast<const std::byte*>(view.buf), static_cast<std::size_t>(view.len));
+  if (pyane::bindings::is_immutable(py::reinterpret_borrow<py::object>(value)) ||
+      is_read_only_mapping(value, view)) {
+    return {std::move(held), data};
+  }
+  auto copy = std::make_shared<std::vector<std::byte>>(data.begin(), data.end());
   const std::span<const std::byte> bytes(*copy);
   return {std::move(copy), bytes};
 }
@@ -170,42 +129,6 @@ std::pair<std::vector<std::string>, std::vector<std::string>> signature(
     if (output.is_name()) names.second.push_back(output.name());
   }
   return names;
-}
-
-void bind_surface(py::module_& engine) {
-  py::class_<pyane::Surface, std::shared_ptr<pyane::Surface>>(
-      engine, "Surface", "Memory shared with a device. Use pyane.Surface.")
-      .def_property_readonly("n_bytes", &pyane::Surface::n_bytes, "Allocated bytes.")
-      .def_property_readonly(
-          "native_id", &pyane::Surface::native_id,
-          "Linux: the file descriptor, owned by the surface. macOS: the IOSurface "
-          "id.")
-      .def_property_readonly("lock_count", &pyane::Surface::lock_count, "Locks held now.")
-      .def(
-          "lock",
-          [](pyane::Surface& surface, bool read_only) {
-            surface.lock(read_only ? pyane::LockMode::kReadOnly : pyane::LockMode::kReadWrite);
-          },
-          py::arg("read_only"), py::call_guard<py::gil_scoped_release>(), "Locks count.")
-      .def(
-          "unlock",
-          [](pyane::Surface& surface, bool read_only) {
-            surface.unlock(read_only ? pyane::LockMode::kReadOnly : pyane::LockMode::kReadWrite);
-          },
-          py::arg("read_only"), "Undoes one lock of the same mode.")
-      .def("array", &surface_array, py::arg("shape"), py::arg("dtype"), py::arg("offset"),
-           "A zero-copy view. Raises ShapeError when it does not fit.");
-  engine.def("create_surface", &pyane::create_surface, py::arg("n_bytes"),
-             "A new surface of at least n_bytes, zero-filled.");
-  engine.def("open_surface", &pyane::open_surface, py::arg("native_id"),
-             "The surface behind a file descriptor (Linux; duplicated) or an IOSurface id.");
-  engine.def(
-      "wrap_surface",
-      [](std::uintptr_t handle) {
-        return pyane::wrap_surface(reinterpret_cast<void*>(handle));  // NOLINT: an address it is
-      },
-      py::arg("handle"), "The surface behind an IOSurfaceRef, given as a number; retained.");
-  engine.def("surface_kind", &pyane::surface_kind, "What surfaces are here: iosurface or memfd.");
 }
 
 py::dict budget_facts(const pyane::Budget& budget) {

@@ -15,6 +15,7 @@ void bind_chip(pybind11::module_& m);
 void bind_engine(pybind11::module_& m);
 void bind_emulator(pybind11::module_& engine);  // Called by bind_engine.
 void bind_profile(pybind11::module_& engine);   // Called by bind_engine.
+void bind_surface(pybind11::module_& engine);   // Called by bind_engine.
 void bind_train(pybind11::module_& m);
 void bind_train_adam(pybind11::module_& train);
 void bind_train_loss(pybind11::module_& train);

@@ -83,13 +83,29 @@ py::array view_of(const std::byte* data, DType dtype, const Shape& shape, const 
   return array;
 }
 
+/// Marks memory that no array can be made writeable on: NumPy refuses as a capsule lends none.
+static constexpr const char* kOwnedBytes = "pyane.owned_bytes";
+
 py::array owning_bytes(std::vector<std::byte> bytes) {
   auto owner = std::make_unique<std::vector<std::byte>>(std::move(bytes));
   const std::vector<std::byte>& data = *owner;
-  const py::capsule capsule(owner.get(),
+  const py::capsule capsule(owner.get(), kOwnedBytes,
                             [](void* p) { delete static_cast<std::vector<std::byte>*>(p); });
   static_cast<void>(owner.release());
   return view_of(data.data(), DType::kUint8, {static_cast<std::int64_t>(data.size())}, capsule);
+}
+
+bool is_immutable(py::object exporter) {
+  for (;;) {
+    if (PyMemoryView_Check(exporter.ptr())) {
+      exporter = exporter.attr("obj");
+    } else if (py::isinstance<py::array>(exporter)) {
+      exporter = exporter.attr("base");
+    } else {
+      return PyBytes_Check(exporter.ptr()) != 0 ||
+             PyCapsule_IsValid(exporter.ptr(), kOwnedBytes) != 0;
+    }
+  }
 }
 
 }  // namespace pyane::bindings

@@ -43,4 +43,8 @@ pybind11::array view_of(const std::byte* data, DType dtype, const Shape& shape,
 /// Takes the bytes over: a read-only one-dimensional array of uint8.
 pybind11::array owning_bytes(std::vector<std::byte> bytes);
 
+/// Whether nobody can change the memory that `exporter`, the object behind a buffer, lends: a bytes
+/// object, or any view of either that or what owning_bytes made.
+bool is_immutable(pybind11::object exporter);
+
 }  // namespace pyane::bindings

@@ -151,6 +151,8 @@ class Surface:
             ShapeError: The values do not fit into the surface, or are of another kind.
         """
         source = np.asarray(values)
+        if dtype is np.float16 and self._native.write_floats(source, offset):
+            return
         target = self.array(source.shape, dtype, offset)
         if not _is_one_kind(source.dtype, target.dtype):
             msg = f"Surface.write: values must be convertible to {target.dtype}, got {source.dtype}"
@@ -179,6 +181,14 @@ class Surface:
         Raises:
             ShapeError: The array does not fit into the surface, or `out` has another shape or kind.
         """
+        if (
+            dtype is np.float16
+            and out is not None
+            and isinstance(shape, tuple)  # Not an array, whose comparison is one, too.
+            and out.shape == shape
+            and self._native.read_floats(out, offset)
+        ):
+            return out
         source = self.array(shape, dtype, offset)
         if out is None:
             out = np.empty(source.shape, _FP32 if source.dtype == _FP16 else source.dtype)

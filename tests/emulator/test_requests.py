@@ -260,19 +260,23 @@ def test_kernels_of_different_sizes_take_turns(emulator, rng):
             np.testing.assert_array_equal(kernel(x, w)["z"], (x * x).astype(F16) + w)
 
 
-def test_weights_are_baked(emulator):
-    data = np.arange(4, dtype=F16)
-    blob, (offset,) = mil.pack_blobs([data])
-    buffer = bytearray(blob)
-    kind = tensor_type(F16, (4,))
-    path = "@model_path/weights/w.bin"
+def plus_constant(n: int, path: str, offset: int) -> str:
+    """y = x + c, where c is a tensor of a weight file."""
+    kind = tensor_type(F16, (n,))
     constant = (
         f'{kind} c = const()[name = string("c"), val = {kind}(BLOBFILE(path = string("{path}"), '
         f"offset = uint64({offset})))];"
     )
-    text = mil_text.program(
-        {"x": kind}, [constant, operation("add", "y", kind, {"x": "%x", "y": "%c"})], ["y"]
-    )
+    add = operation("add", "y", kind, {"x": "%x", "y": "%c"})
+    return mil_text.program({"x": kind}, [constant, add], ["y"])
+
+
+def test_weights_are_baked(emulator):
+    data = np.arange(4, dtype=F16)
+    blob, (offset,) = mil.pack_blobs([data])
+    buffer = bytearray(blob)
+    path = "@model_path/weights/w.bin"
+    text = plus_constant(4, path, offset)
     kernel = emulator.compile(text, {path: buffer})
     buffer[:] = bytes(len(buffer))
     np.testing.assert_array_equal(kernel(np.zeros(4)), data)
@@ -284,6 +288,42 @@ def test_weights_are_baked(emulator):
         emulator.compile(text, {path: 5})
     with pytest.raises(TypeError, match="paths in weights must be str, got int 5"):
         emulator.compile(text, {5: blob})
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda blob: blob,
+        lambda blob: blob.data.cast("B"),
+        lambda blob: memoryview(blob[:][:]),
+        lambda blob: memoryview(bytes(blob)),
+    ],
+    ids=["array", "view", "slices", "bytes"],
+)
+def test_immutable_weights_outlive_their_names(emulator, kept):
+    """They are not copied, so the kernel must keep them: its first evaluation comes last."""
+    data = np.arange(64, dtype=F16)
+    blob, (offset,) = mil.pack_blobs([data])
+    weights = kept(blob)
+    kernel = emulator.compile(plus_constant(64, "w", offset), {"w": weights})
+    del weights, blob
+    gc.collect()
+    np.testing.assert_array_equal(kernel(np.zeros(64)), data)
+
+
+def test_views_of_changing_memory_are_copied(emulator):
+    """A read-only view does not make the memory behind it immutable."""
+    data = np.arange(4, dtype=F16)
+    blob, (offset,) = mil.pack_blobs([data])
+    buffer = bytearray(blob)
+    text = plus_constant(4, "w", offset)
+    frozen = np.frombuffer(buffer, np.uint8)
+    frozen.flags.writeable = False
+    for weights in (memoryview(buffer).toreadonly(), frozen, frozen.data):
+        buffer[:] = blob.tobytes()
+        kernel = emulator.compile(text, {"w": weights})
+        buffer[:] = bytes(len(buffer))
+        np.testing.assert_array_equal(kernel(np.zeros(4)), data)
 
 
 def test_compile_errors(emulator):

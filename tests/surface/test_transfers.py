@@ -78,6 +78,58 @@ def test_from_the_surface_itself():
     np.testing.assert_array_equal(surface.read(100), np.arange(100))
 
 
+def misaligned(values: np.ndarray) -> np.ndarray:
+    return np.frombuffer(b"x" + values.tobytes(), np.float32, offset=1)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        misaligned,
+        lambda v: v.astype(">f4"),
+        lambda v: np.repeat(v, 3)[::3],
+        lambda v: v[::-1][::-1],
+    ],
+    ids=["misaligned", "big-endian", "strided", "view"],
+)
+def test_unusual_floats(kind):
+    """What cannot be converted as it lies in memory, and what only looks so."""
+    values = awkward_floats(1003)
+    surface = pyane.Surface(4096)
+    surface.write(kind(values), offset=6)
+    expected = values.astype(np.float16)
+    np.testing.assert_array_equal(
+        surface.array((1003,), np.float16, 6).view(np.uint16), expected.view(np.uint16)
+    )
+    out = kind(np.zeros(1003, np.float32))
+    if not out.flags.writeable:
+        out = np.zeros(3 * 1003, np.float32)[::3]
+    assert surface.read((1003,), offset=6, out=out) is out
+    np.testing.assert_array_equal(out, expected.astype(np.float32))
+    with pytest.raises(pyane.ShapeError, match="multiple of 2 from 0 on, got 3"):
+        surface.write(kind(values), offset=3)
+
+
+def test_to_the_last_byte():
+    surface = pyane.Surface(4096)
+    room = surface.n_bytes // 2
+    values = awkward_floats(room)
+    surface.write(values)
+    out = np.empty(room, np.float32)
+    surface.read((room,), out=out)
+    np.testing.assert_array_equal(out, values.astype(np.float16).astype(np.float32))
+    for wrong in (2, surface.n_bytes, -2):
+        with pytest.raises(pyane.ShapeError, match=f"offset .*{wrong}"):
+            surface.write(values, offset=wrong)
+        with pytest.raises(pyane.ShapeError, match=f"offset .*{wrong}"):
+            surface.read((room,), offset=wrong, out=out)
+    frozen = np.zeros(4, np.float32)
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="not writeable"):
+        surface.read((4,), out=frozen)
+    np.testing.assert_array_equal(frozen, 0)
+
+
 def test_refusals():
     surface = pyane.Surface(4096)
     room = surface.n_bytes // 2

@@ -18,9 +18,17 @@ class Surface:
         """
         Locks count.
         """
+    def read_floats(self, out: numpy.ndarray, offset: typing.SupportsInt | typing.SupportsIndex) -> bool:
+        """
+        The reverse, into a dense, writeable float32 array.
+        """
     def unlock(self, read_only: bool) -> None:
         """
         Undoes one lock of the same mode.
+        """
+    def write_floats(self, values: numpy.ndarray, offset: typing.SupportsInt | typing.SupportsIndex) -> bool:
+        """
+        Stores a dense float32 array as float16. False, and nothing done, when it is anything else, does not fit, or lies in the surface itself.
         """
     @property
     def lock_count(self) -> int:
