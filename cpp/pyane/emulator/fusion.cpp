@@ -14,7 +14,8 @@ constexpr std::size_t kNone = static_cast<std::size_t>(-1);
 
 class Fuser {
  public:
-  Fuser(const std::vector<Node>& nodes, const mil::VerifiedFunction& function)
+  Fuser(const std::vector<Node>& nodes, const mil::VerifiedFunction& function,
+        const std::vector<NodeGroup>& given)
       : nodes_(nodes), group_of_(nodes.size()), groups_(nodes.size()) {
     for (std::size_t i = 0; i < nodes.size(); ++i) {
       group_of_[i] = i;
@@ -23,6 +24,13 @@ class Fuser {
       for (const mil::ValueId value : nodes[i].inputs) {
         if (value >= 0) consumers_[value].push_back(i);
       }
+    }
+    for (const NodeGroup& group : given) {
+      for (const std::size_t member : group) {
+        group_of_[member] = group.back();
+        groups_[member] = {};
+      }
+      groups_[group.back()] = {group, group.back(), std::nullopt};
     }
   }
 
@@ -180,8 +188,8 @@ std::optional<ChainShape> combined(const ChainShape& a, const ChainShape& b) {
 }
 
 std::vector<NodeGroup> fuse(const std::vector<Node>& nodes, const mil::VerifiedFunction& function,
-                            bool fuses) {
-  return Fuser(nodes, function).run(fuses);
+                            const std::vector<NodeGroup>& given, bool fuses) {
+  return Fuser(nodes, function, given).run(fuses);
 }
 
 }  // namespace pyane::emulator

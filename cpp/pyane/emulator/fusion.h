@@ -17,7 +17,7 @@ struct Node {
   bool is_known = false;  ///< Evaluated when compiling: all it reads is constant.
 };
 
-/// Nodes that become one step (several only when they form a chain), in program order.
+/// Nodes that become one step (several only when they form a chain or attention), in program order.
 using NodeGroup = std::vector<std::size_t>;
 
 /// The shapes of a chain: results have `dims`, or `dims` with one element along `axis`.
@@ -39,7 +39,9 @@ std::optional<ChainShape> combined(const ChainShape& a, const ChainShape& b);
 /// Nodes join those that feed them where their shapes form a chain: the group runs where its last
 /// node stands, which is allowed when nothing outside the group needs its values before that;
 /// or where the group stood before, when all that the new node needs exists there.
+///
+/// @param given  Groups that stay as they are, each evaluated where its last node stands.
 std::vector<NodeGroup> fuse(const std::vector<Node>& nodes, const mil::VerifiedFunction& function,
-                            bool fuses);
+                            const std::vector<NodeGroup>& given, bool fuses);
 
 }  // namespace pyane::emulator

@@ -6,11 +6,13 @@
 #include <utility>
 
 #include "pyane/base/error.h"
+#include "pyane/emulator/attention_builder.h"
 #include "pyane/emulator/chain_builder.h"
 #include "pyane/emulator/control_flow.h"
 #include "pyane/emulator/graph.h"
 #include "pyane/emulator/hardware/kernels.h"
 #include "pyane/emulator/kernels/copy.h"
+#include "pyane/emulator/kernels/elements.h"
 #include "pyane/emulator/kernels/fused.h"
 #include "pyane/emulator/places.h"
 #include "pyane/emulator/plan_memory.h"
@@ -34,7 +36,12 @@ class Planner {
   Plan run() {
     plan_.groups.emplace_back();
     collect_surfaces();
-    for (const NodeGroup& group : fuse(graph_.nodes, graph_.function, options_.optimizes)) {
+    std::vector<NodeGroup> attention;
+    // An engine's arithmetic is evaluated operation by operation.
+    if (options_.optimizes && options_.hardware == nullptr) attention_ = find_attention(graph_);
+    for (const AttentionNodes& nodes : attention_) attention.push_back(nodes.group());
+    for (const NodeGroup& group :
+         fuse(graph_.nodes, graph_.function, attention, options_.optimizes)) {
       name_group(group);
       emit(group);
       for (const std::size_t node : group) is_emitted_[node] = true;
@@ -121,7 +128,12 @@ class Planner {
     const KernelRecord& record = *graph_.nodes[group[0]].record;
     const bool is_chain = options_.optimizes && record.along_axis != AxisForm::kNone &&
                           chain_shape(graph_.nodes[group[0]], graph_.function);
-    if (record.tile != nullptr || is_chain) {
+    const auto attention =
+        std::find_if(attention_.begin(), attention_.end(),
+                     [&](const AttentionNodes& nodes) { return nodes.result == group.back(); });
+    if (attention != attention_.end()) {
+      emit_attention(*attention);
+    } else if (record.tile != nullptr || is_chain) {
       emit_fused(group);
     } else if (record.is_control) {
       emit_control(group[0]);
@@ -277,6 +289,28 @@ class Planner {
     memory_.add_step(make_fused(builder.take()), inputs, outputs);
   }
 
+  void emit_attention(const AttentionNodes& nodes) {
+    const AttentionBuilder builder(graph_, nodes);
+    Inputs inputs;
+    std::vector<TensorView> views;
+    for (const ValueId value : builder.inputs()) {
+      inputs.emplace_back(places_.of(value));
+      views.push_back(memory_.view_of(*inputs.back()));
+    }
+    std::vector<Place> outputs;
+    std::vector<TensorLayout> layouts;
+    for (const ValueId value : builder.outputs()) {
+      outputs.push_back(places_.target_of(value));
+      layouts.push_back(outputs.back().layout);
+    }
+    float factor = 1.0F;
+    if (nodes.scaling) {
+      const TensorView number = memory_.view_of(places_.of(nodes.factor));
+      load_floats(number.dtype, number.data, &factor, 1);
+    }
+    memory_.add_step(builder.make(views, layouts, factor), inputs, outputs);
+  }
+
   // ---- States and control flow
 
   /// Reading a state costs nothing until somebody writes it: then what is still needed of the old
@@ -396,6 +430,7 @@ class Planner {
   Places places_;
   std::map<ValueId, Place> states_;
   std::vector<bool> is_emitted_;
+  std::vector<AttentionNodes> attention_;
 };
 
 }  // namespace

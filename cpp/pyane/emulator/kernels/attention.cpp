@@ -6,6 +6,7 @@
 
 #include "pyane/base/thread_pool.h"
 #include "pyane/emulator/iteration.h"
+#include "pyane/emulator/kernels/attention_tiles.h"
 #include "pyane/emulator/kernels/elements.h"
 #include "pyane/emulator/kernels/gemm.h"
 #include "pyane/emulator/kernels/registry.h"
@@ -13,7 +14,9 @@
 #include "pyane/emulator/scratch.h"
 
 // scaled_dot_product_attention: softmax(query key^T / sqrt(E) + mask) value in one operation.
-// Scores and weights stay fp32; the result is rounded once.
+// Scores and weights stay fp32; the result is rounded once. The usual case is in
+// attention_tiles.cpp; here is that of few queries, and of an engine's arithmetic: products of some
+// heads, one after the other.
 
 namespace pyane::emulator {
 namespace {
@@ -28,6 +31,10 @@ GemmOperand dense(DType dtype, std::int64_t rows, std::int64_t columns, std::int
   for (std::int64_t i = 0; i < n; ++i) operand.offsets.push_back(i * rows * columns);
   return operand;
 }
+
+std::int64_t dim(const TensorLayout& x, int from_right) { return x.dim(x.rank - from_right); }
+
+float scale_of(std::int64_t width) { return 1.0F / std::sqrt(static_cast<float>(width)); }
 
 class Attention final : public Step {
  public:
@@ -83,10 +90,6 @@ class Attention final : public Step {
   }
 
  private:
-  static std::int64_t dim(const TensorLayout& x, int from_right) {
-    return x.dim(x.rank - from_right);
-  }
-
   std::int64_t score_bytes() const { return align(at_once_ * n_queries_ * n_keys_ * 4); }
 
   GemmSpec score_spec(const PrepareContext& context) const {
@@ -149,7 +152,7 @@ class Attention final : public Step {
     }
   }
 
-  float scale() const { return 1.0F / std::sqrt(static_cast<float>(width_)); }
+  float scale() const { return scale_of(width_); }
 
   DType dtype_;
   std::int64_t n_queries_;
@@ -167,6 +170,35 @@ class Attention final : public Step {
   TensorLayout mask_layout_;
 };
 
+std::unique_ptr<Step> prepare_tiles(const PrepareContext& context) {
+  const TensorLayout& query = context.inputs[0];
+  const DType dtype = query.dtype;
+  AttentionSpec spec{.n_heads = Attention::count_heads(query),
+                     .n_queries = dim(query, 2),
+                     .n_keys = dim(context.inputs[1], 2),
+                     .width = dim(query, 1),
+                     .value_width = dim(context.inputs[2], 1)};
+  spec.query = dense(dtype, spec.n_queries, spec.width, spec.n_heads);
+  spec.key = dense(dtype, spec.n_keys, spec.width, spec.n_heads);
+  spec.value = dense(dtype, spec.n_keys, spec.value_width, spec.n_heads);
+  spec.out = dense(dtype, spec.n_queries, spec.value_width, spec.n_heads);
+  spec.dtype = DType::kFp32;
+  spec.product_scale = scale_of(spec.width);
+  const TensorView& mask = context.inputs[3];
+  if (mask.is_absent()) return make_attention(std::move(spec), nullptr);
+  Shape dims = query.shape();
+  dims.back() = spec.n_keys;
+  const TensorLayout layout = broadcast_to(mask, dims);
+  TensorLayout heads = layout;
+  heads.rank -= 2;
+  spec.has_mask = true;
+  spec.mask = {.dtype = mask.dtype,
+               .row_stride = layout.stride(layout.rank - 2),
+               .col_stride = layout.stride(layout.rank - 1),
+               .offsets = broadcast_offsets(heads, heads)};
+  return make_attention(std::move(spec), mask.data);
+}
+
 std::unique_ptr<Step> prepare_attention(const PrepareContext& context) {
   const TensorLayout& query = context.inputs[0];
   const std::int64_t n_heads = Attention::count_heads(query);
@@ -178,6 +210,10 @@ std::unique_ptr<Step> prepare_attention(const PrepareContext& context) {
                     " scores of one head at most, got " + std::to_string(n_queries) +
                     " queries and " + std::to_string(n_keys) + " keys");
   }
+  const bool is_exact = hardware::mac_unit(context, 0, 1, dim(query, 1)) == nullptr &&
+                        hardware::mac_unit(context, 0, 2, n_keys) == nullptr;
+  const bool is_empty = std::min({n_heads, n_keys, dim(query, 1), dim(context.inputs[2], 1)}) == 0;
+  if (is_exact && !is_empty && n_queries >= kFewQueries) return prepare_tiles(context);
   const std::int64_t bytes_per_head = n_queries * n_keys * 4;
   std::int64_t at_once = std::clamp<std::int64_t>(kScoreBytes / bytes_per_head, 1, n_heads);
   while (n_heads % at_once != 0) --at_once;

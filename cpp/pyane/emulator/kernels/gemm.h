@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "pyane/emulator/hardware/product.h"
+#include "pyane/emulator/tensor_view.h"
 #include "pyane/linalg/gemm.h"
 
 namespace pyane::emulator {
@@ -17,6 +20,10 @@ struct GemmSpec : linalg::GemmSpec {
   /// says.
   std::shared_ptr<const hardware::MacUnit> unit = nullptr;
 };
+
+/// Offset of every element of `shape`, row-major, in a layout that broadcasts to it: of the
+/// matrices of a batch.
+std::vector<std::int64_t> broadcast_offsets(const TensorLayout& layout, const TensorLayout& shape);
 
 /// linalg::Gemm, whose members say what these do, unless the spec names a unit: then nothing is
 /// packed, and no scratch needed.

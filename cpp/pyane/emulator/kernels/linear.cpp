@@ -43,22 +43,6 @@ Matrices as_matrices(const TensorLayout& x, bool transpose) {
   return result;
 }
 
-/// Offset of every element of `shape`, row-major, in a layout that broadcasts to it.
-std::vector<std::int64_t> broadcast_offsets(const TensorLayout& layout, const TensorLayout& shape) {
-  std::vector<std::int64_t> offsets = {0};
-  for (int i = 0; i < shape.rank; ++i) {
-    const int own = i - (shape.rank - layout.rank);
-    const std::int64_t stride = own < 0 || layout.dim(own) == 1 ? 0 : layout.stride(own);
-    std::vector<std::int64_t> next;
-    next.reserve(offsets.size() * static_cast<std::size_t>(shape.dim(i)));
-    for (const std::int64_t offset : offsets) {
-      for (std::int64_t j = 0; j < shape.dim(i); ++j) next.push_back(offset + j * stride);
-    }
-    offsets = std::move(next);
-  }
-  return offsets;
-}
-
 GemmOperand operand(const Matrices& x, const TensorLayout& batch) {
   return {.dtype = x.dtype,
           .row_stride = x.row_stride,

@@ -137,6 +137,23 @@ enum class TileOp : std::uint8_t {
   kCount,
 };
 
+/// Softmax over the rows of [n_keys, columns], for every column by itself: attention's scores
+/// turned over, so that sums need no element of another column. Rows are `stride` elements apart in
+/// all.
+struct SoftmaxPanel {
+  enum class Scaling : std::uint8_t { kNone, kMultiply, kDivide };
+  void* scores;    ///< fp16 or fp32: what every step rounds to. Overwritten.
+  float* weights;  ///< The result as fp32 numbers. May be `scores`, if those are fp32.
+  std::size_t n_keys;
+  std::size_t columns;
+  std::size_t stride;                ///< A multiple of 4.
+  Scaling scaling = Scaling::kNone;  ///< Of the scores, by `factor`; rounded.
+  float factor = 1.0F;
+  const float* mask = nullptr;  ///< Added, and rounded; nullptr: none.
+  bool is_selected = false;     ///< Instead, -infinity becomes the score where the mask is 0.
+  float* memory = nullptr;      ///< (kSumLanes + 1) * stride floats, for the function to use.
+};
+
 /// How the functions are reached. They take any `n` and alignment and touch nothing beyond `n`.
 /// `out` may not be one of the inputs.
 struct TileTable {
@@ -189,6 +206,12 @@ struct TileTable {
   void (*scale)(float* x, float factor, std::size_t n);
   /// Largest element, NaN if there is one; -infinity for n = 0.
   float (*largest)(const float* x, std::size_t n);
+
+  /// The softmax of a panel, of fp16 and fp32 scores: the bits of a softmax operation of that type.
+  /// Returns from which key on all weights are zero, and would be so in products: n_keys when some
+  /// are NaN or nearly zero.
+  std::size_t (*soften_halves)(const SoftmaxPanel& panel);
+  std::size_t (*soften_floats)(const SoftmaxPanel& panel);
 };
 
 /// Sums keep this many partial sums: element k of the reduced index goes to lane k % kSumLanes, and

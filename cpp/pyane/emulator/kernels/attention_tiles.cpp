@@ -1,0 +1,348 @@
+#include "pyane/emulator/kernels/attention_tiles.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "pyane/base/half.h"
+#include "pyane/base/thread_pool.h"
+#include "pyane/emulator/kernels/elements.h"
+#include "pyane/emulator/scratch.h"
+#include "pyane/linalg/gemm_kernel.h"
+
+// Everything is turned over: a panel of queries, as many as a tile of the matrix product has
+// columns, is the right side of key @ query^T. So scores come out with one column per query, the
+// softmax runs down the columns without sums across vectors, and the weights are in the order in
+// which value^T @ weights reads its right side: nothing is transposed or packed in between.
+
+namespace pyane::emulator {
+namespace {
+
+using Index = std::int64_t;
+using linalg::GemmKernel;
+using linalg::GemmOperand;
+using linalg::GemmSource;
+using linalg::GemmTarget;
+
+/// Tasks: a number that any few threads share evenly, but none so small that giving it away and
+/// packing keys and values for it show.
+constexpr Index kWantedTasks = 12;
+constexpr Index kMinTaskProducts = Index{1} << 20;
+/// Weights of as many keys as stay in the first-level cache while all of value goes by.
+constexpr Index kWeightBytes = 32 * 1024;
+/// Larger constant masks are put in order where they are needed.
+constexpr Index kMaxMaskBytes = Index{32} << 20;
+
+Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
+Index round_up(Index a, Index b) { return divide_up(a, b) * b; }
+
+/// One thread's memory, in floats from the start of its scratch.
+struct Layout {
+  Index keys = 0;
+  Index values = 0;
+  Index queries = 0;
+  Index scores = 0;
+  Index weights = 0;  ///< fp32 scores turn into them in place.
+  Index mask = 0;
+  Index softmax = 0;
+  Index sums = 0;
+  Index turned = 0;
+  Index n_floats = 0;
+};
+
+class TiledAttention final : public Step {
+ public:
+  TiledAttention(AttentionSpec spec, const std::byte* mask)
+      : spec_(std::move(spec)),
+        kernel_(linalg::active_gemm_kernel()),
+        table_(tile_table()),
+        n_panels_(divide_up(spec_.n_queries, kernel_.nr)),
+        k_step_(std::max<Index>(1, kWeightBytes / 4 / kernel_.nr)) {
+    const Index products =
+        n_panels_ * kernel_.nr * spec_.n_keys * (spec_.width + spec_.value_width);
+    n_blocks_ = std::clamp<Index>(
+        std::min(divide_up(kWantedTasks, spec_.n_heads), products / kMinTaskProducts), 1,
+        n_panels_);
+    if (mask != nullptr) pack_masks(mask);
+    lay_out();
+  }
+
+  void run(const StepArguments& arguments) const override {
+    const auto n_tasks = static_cast<std::size_t>(spec_.n_heads * n_blocks_);
+    parallel_for(n_tasks, [&](std::size_t task) { run_task(static_cast<Index>(task), arguments); });
+  }
+
+  bool reads_input(std::size_t i) const override { return i != kMask || masks_.empty(); }
+
+ private:
+  static constexpr std::size_t kMask = 3;
+
+  bool is_half() const { return spec_.dtype == DType::kFp16; }
+
+  void lay_out() {
+    Index next = 0;
+    const auto room = [&](Index n) {
+      const Index at = next;
+      next += round_up(n, 16);  // A cache line.
+      return at;
+    };
+    const Index nr = kernel_.nr;
+    const Index panel = spec_.n_keys * nr;
+    layout_.keys = room(round_up(spec_.n_keys, kernel_.mr) * spec_.width);
+    layout_.values = room(round_up(spec_.value_width, kernel_.mr) * spec_.n_keys);
+    layout_.queries = room(nr * spec_.width);
+    layout_.weights = room(panel);
+    layout_.scores = is_half() ? room(divide_up(panel, 2)) : layout_.weights;
+    layout_.mask = spec_.has_mask && masks_.empty() ? room(panel) : 0;
+    layout_.softmax = room((Index{kSumLanes} + 1) * nr);
+    layout_.sums = room(round_up(spec_.value_width, kernel_.mr) * nr);
+    layout_.turned = room(nr * nr);
+    layout_.n_floats = next;
+  }
+
+  // ---- Packing
+
+  static GemmSource source(const GemmOperand& x, Index head, const std::byte* data,
+                           bool lanes_are_rows) {
+    const bool is_half = x.dtype == DType::kFp16;
+    return {.data = data + x.offsets[static_cast<std::size_t>(head)] * (is_half ? 2 : 4),
+            .is_half = is_half,
+            .lane_stride = lanes_are_rows ? x.row_stride : x.col_stride,
+            .k_stride = lanes_are_rows ? x.col_stride : x.row_stride,
+            .lane_offsets = nullptr,
+            .k_offsets = nullptr};
+  }
+
+  static GemmSource from_lane(GemmSource source, Index lane) {
+    const Index bytes = source.is_half ? 2 : 4;
+    source.data = static_cast<const std::byte*>(source.data) + lane * source.lane_stride * bytes;
+    return source;
+  }
+
+  /// Panels of mr lanes, one after the other.
+  void pack_rows(const GemmSource& source, Index n_lanes, Index n_k, float* panels) const {
+    for (Index lane = 0; lane < n_lanes; lane += kernel_.mr) {
+      const auto n = static_cast<int>(std::min<Index>(kernel_.mr, n_lanes - lane));
+      kernel_.pack_a(from_lane(source, lane), n, n_k, panels + lane * n_k);
+    }
+  }
+
+  /// The mask of one panel of queries as [n_keys, nr] fp32; columns without a query are zero.
+  void pack_mask(const std::byte* data, Index offset, Index query, float* panel) const {
+    const auto n = static_cast<int>(std::min<Index>(kernel_.nr, spec_.n_queries - query));
+    const GemmOperand& mask = spec_.mask;
+    if (mask.dtype != DType::kBool) {
+      const bool is_half = mask.dtype == DType::kFp16;
+      const GemmSource source{.data = data + offset * (is_half ? 2 : 4),
+                              .is_half = is_half,
+                              .lane_stride = mask.row_stride,
+                              .k_stride = mask.col_stride,
+                              .lane_offsets = nullptr,
+                              .k_offsets = nullptr};
+      return kernel_.pack_b(from_lane(source, query), n, spec_.n_keys, panel);
+    }
+    const std::byte* const first = data + offset + query * mask.row_stride;
+    for (Index key = 0; key < spec_.n_keys; ++key) {
+      for (Index lane = 0; lane < kernel_.nr; ++lane) {
+        const bool is_on =
+            lane < n && first[lane * mask.row_stride + key * mask.col_stride] != std::byte{0};
+        panel[key * kernel_.nr + lane] = is_on ? 1.0F : 0.0F;
+      }
+    }
+  }
+
+  /// A constant mask, once for all heads that share it.
+  void pack_masks(const std::byte* data) {
+    std::vector<Index> offsets;
+    for (const Index offset : spec_.mask.offsets) {
+      const auto found = std::find(offsets.begin(), offsets.end(), offset);
+      mask_of_head_.push_back(found - offsets.begin());
+      if (found == offsets.end()) offsets.push_back(offset);
+    }
+    const Index panel = spec_.n_keys * kernel_.nr;
+    const auto n_masks = static_cast<Index>(offsets.size());
+    if (n_masks * n_panels_ * panel > kMaxMaskBytes / 4) return;
+    masks_.resize(static_cast<std::size_t>(n_masks * n_panels_ * panel));
+    for (Index i = 0; i < n_masks * n_panels_; ++i) {
+      pack_mask(data, offsets[static_cast<std::size_t>(i / n_panels_)], i % n_panels_ * kernel_.nr,
+                masks_.data() + i * panel);
+    }
+  }
+
+  // ---- Some panels of queries of one head
+
+  void run_task(Index task, const StepArguments& arguments) const {
+    const Index head = task / n_blocks_;
+    const Index block = task % n_blocks_;
+    auto* const memory =
+        reinterpret_cast<float*>(thread_scratch(static_cast<std::size_t>(layout_.n_floats) * 4));
+    pack_rows(source(spec_.key, head, arguments.inputs[1].data, true), spec_.n_keys, spec_.width,
+              memory + layout_.keys);
+    float* const values = memory + layout_.values;
+    pack_rows(source(spec_.value, head, arguments.inputs[2].data, false), spec_.value_width,
+              spec_.n_keys, values);
+    // Zero weights add nothing, unless they meet infinities, or numbers so small that the sum of
+    // products may be -0.
+    const bool may_stop_early = spec_.value.dtype == DType::kFp16 && is_finite(values);
+    for (Index panel = block * n_panels_ / n_blocks_; panel < (block + 1) * n_panels_ / n_blocks_;
+         ++panel) {
+      run_panel(head, panel, may_stop_early, arguments, memory);
+    }
+  }
+
+  bool is_finite(const float* values) const {
+    std::array<float, kSumLanes> lanes{};
+    const Index n = round_up(spec_.value_width, kernel_.mr) * spec_.n_keys;
+    table_.add_to_lanes(values, static_cast<std::size_t>(n), lanes.data());
+    return std::all_of(lanes.begin(), lanes.end(), [](float sum) { return std::isfinite(sum); });
+  }
+
+  void run_panel(Index head, Index panel, bool may_stop_early, const StepArguments& arguments,
+                 float* memory) const {
+    const Index query = panel * kernel_.nr;
+    const auto n_queries = static_cast<int>(std::min<Index>(kernel_.nr, spec_.n_queries - query));
+    // Whole vectors, so that nothing undefined is computed with.
+    const auto columns = static_cast<int>(std::min<Index>(kernel_.nr, round_up(n_queries, 16)));
+    multiply_keys(head, query, n_queries, columns, arguments.inputs[0].data, memory);
+
+    SoftmaxPanel softmax{.scores = memory + layout_.scores,
+                         .weights = memory + layout_.weights,
+                         .n_keys = static_cast<std::size_t>(spec_.n_keys),
+                         .columns = static_cast<std::size_t>(columns),
+                         .stride = static_cast<std::size_t>(kernel_.nr),
+                         .scaling = spec_.scaling,
+                         .factor = spec_.factor,
+                         .memory = memory + layout_.softmax};
+    if (spec_.has_mask) {
+      softmax.mask = mask_panel(head, panel, arguments, memory);
+      softmax.is_selected = spec_.mask.dtype == DType::kBool;
+    }
+    const std::size_t n_used =
+        is_half() ? table_.soften_halves(softmax) : table_.soften_floats(softmax);
+
+    if (spec_.stores_weights) {
+      turn_over(memory + layout_.weights, spec_.n_keys, n_queries,
+                element(spec_.weights, head, query, arguments.outputs[1].data), spec_.weights,
+                memory + layout_.turned);
+    }
+    const Index n_keys = may_stop_early ? static_cast<Index>(n_used) : spec_.n_keys;
+    multiply_values(n_keys, n_queries, columns,
+                    element(spec_.out, head, query, arguments.outputs[0].data), memory);
+  }
+
+  const float* mask_panel(Index head, Index panel, const StepArguments& arguments,
+                          float* memory) const {
+    if (!masks_.empty()) {
+      const Index which = mask_of_head_[static_cast<std::size_t>(head)];
+      return masks_.data() + (which * n_panels_ + panel) * spec_.n_keys * kernel_.nr;
+    }
+    float* const target = memory + layout_.mask;
+    pack_mask(arguments.inputs[kMask].data, spec_.mask.offsets[static_cast<std::size_t>(head)],
+              panel * kernel_.nr, target);
+    return target;
+  }
+
+  /// Scores of a panel: [n_keys, nr].
+  void multiply_keys(Index head, Index query, int n_queries, int columns, const std::byte* data,
+                     float* memory) const {
+    float* const queries = memory + layout_.queries;
+    kernel_.pack_b(from_lane(source(spec_.query, head, data, true), query), n_queries, spec_.width,
+                   queries);
+    auto* const scores = reinterpret_cast<std::byte*>(memory + layout_.scores);
+    GemmTarget target{.data = nullptr,
+                      .is_half = is_half(),
+                      .row_stride = kernel_.nr,
+                      .col_stride = 1,
+                      .bias = nullptr,
+                      .bias_is_half = false,
+                      .bias_is_per_row = false,
+                      .scale = spec_.product_scale};
+    for (Index key = 0; key < spec_.n_keys; key += kernel_.mr) {
+      const auto rows = static_cast<int>(std::min<Index>(kernel_.mr, spec_.n_keys - key));
+      target.data = scores + key * kernel_.nr * (is_half() ? 2 : 4);
+      kernel_.multiply(spec_.width, memory + layout_.keys + key * spec_.width, queries, nullptr,
+                       rows, columns, false, &target);
+    }
+  }
+
+  /// The result of a panel, from the weights of the first keys.
+  void multiply_values(Index n_keys, int n_queries, int columns, std::byte* out,
+                       float* memory) const {
+    const bool is_row = spec_.out.row_stride == 1;  // Queries side by side.
+    GemmTarget target{.data = nullptr,
+                      .is_half = spec_.out.dtype == DType::kFp16,
+                      .row_stride = spec_.out.col_stride,
+                      .col_stride = 1,
+                      .bias = nullptr,
+                      .bias_is_half = false,
+                      .bias_is_per_row = false};
+    float* const sums = memory + layout_.sums;
+    const float* const weights = memory + layout_.weights;
+    for (Index key = 0; key < n_keys; key += k_step_) {
+      const Index n = std::min(k_step_, n_keys - key);
+      const bool is_stored = is_row && key + n == n_keys;
+      for (Index row = 0; row < spec_.value_width; row += kernel_.mr) {
+        const auto rows = static_cast<int>(std::min<Index>(kernel_.mr, spec_.value_width - row));
+        target.data = out + row * spec_.out.col_stride * (target.is_half ? 2 : 4);
+        const float* values = memory + layout_.values + row * spec_.n_keys + key * kernel_.mr;
+        kernel_.multiply(n, values, weights + key * kernel_.nr, sums + row * kernel_.nr, rows,
+                         is_stored ? n_queries : columns, key > 0, is_stored ? &target : nullptr);
+      }
+    }
+    if (!is_row) {
+      turn_over(sums, spec_.value_width, n_queries, out, spec_.out, memory + layout_.turned);
+    }
+  }
+
+  static std::byte* element(const GemmOperand& x, Index head, Index row, std::byte* data) {
+    const Index offset = x.offsets[static_cast<std::size_t>(head)] + row * x.row_stride;
+    return data + offset * static_cast<Index>(dtype_size(x.dtype));
+  }
+
+  /// Columns of [n_rows, nr] fp32 become rows of `layout` at `out`.
+  void turn_over(const float* x, Index n_rows, Index n_columns, std::byte* out,
+                 const GemmOperand& layout, float* turned) const {
+    const auto bytes = static_cast<Index>(dtype_size(layout.dtype));
+    for (Index first = 0; first < n_rows; first += kernel_.nr) {
+      const auto n = std::min<Index>(kernel_.nr, n_rows - first);
+      kernel_.pack_b({.data = x + first * kernel_.nr,
+                      .is_half = false,
+                      .lane_stride = kernel_.nr,
+                      .k_stride = 1,
+                      .lane_offsets = nullptr,
+                      .k_offsets = nullptr},
+                     static_cast<int>(n), n_columns, turned);
+      for (Index column = 0; column < n_columns; ++column) {
+        const float* row = turned + column * kernel_.nr;
+        std::byte* target = out + (column * layout.row_stride + first * layout.col_stride) * bytes;
+        if (layout.col_stride == 1) {
+          store_floats(layout.dtype, row, target, static_cast<std::size_t>(n));
+          continue;
+        }
+        for (Index i = 0; i < n; ++i) {
+          store_floats(layout.dtype, row + i, target + i * layout.col_stride * bytes, 1);
+        }
+      }
+    }
+  }
+
+  AttentionSpec spec_;
+  const GemmKernel& kernel_;
+  const TileTable& table_;
+  Index n_panels_;  ///< Of nr queries.
+  Index k_step_;
+  Index n_blocks_ = 1;  ///< Tasks of a head.
+  std::vector<float> masks_;
+  std::vector<Index> mask_of_head_;
+  Layout layout_;
+};
+
+}  // namespace
+
+std::unique_ptr<Step> make_attention(AttentionSpec spec, const std::byte* mask) {
+  return std::make_unique<TiledAttention>(std::move(spec), mask);
+}
+
+}  // namespace pyane::emulator
