@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -30,6 +31,8 @@ using linalg::GemmTarget;
 /// packing keys and values for it show.
 constexpr Index kWantedTasks = 12;
 constexpr Index kMinTaskProducts = Index{1} << 20;
+/// About what one thread does, the softmax included.
+constexpr Index kProductsPerNanosecond = 32;
 /// Weights of as many keys as stay in the first-level cache while all of value goes by.
 constexpr Index kWeightBytes = 32 * 1024;
 /// Larger constant masks are put in order where they are needed.
@@ -65,13 +68,15 @@ class TiledAttention final : public Step {
     n_blocks_ = std::clamp<Index>(
         std::min(divide_up(kWantedTasks, spec_.n_heads), products / kMinTaskProducts), 1,
         n_panels_);
+    work_ = std::chrono::nanoseconds(spec_.n_heads * products / kProductsPerNanosecond);
     if (mask != nullptr) pack_masks(mask);
     lay_out();
   }
 
   void run(const StepArguments& arguments) const override {
     const auto n_tasks = static_cast<std::size_t>(spec_.n_heads * n_blocks_);
-    parallel_for(n_tasks, [&](std::size_t task) { run_task(static_cast<Index>(task), arguments); });
+    parallel_for(n_tasks, work_,
+                 [&](std::size_t task) { run_task(static_cast<Index>(task), arguments); });
   }
 
   bool reads_input(std::size_t i) const override { return i != kMask || masks_.empty(); }
@@ -123,9 +128,10 @@ class TiledAttention final : public Step {
 
   /// Panels of mr lanes, one after the other.
   void pack_rows(const GemmSource& source, Index n_lanes, Index n_k, float* panels) const {
-    for (Index lane = 0; lane < n_lanes; lane += kernel_.mr) {
-      const auto n = static_cast<int>(std::min<Index>(kernel_.mr, n_lanes - lane));
-      kernel_.pack_a(from_lane(source, lane), n, n_k, panels + lane * n_k);
+    const Index step = kernel_.a_group * kernel_.mr;
+    for (Index lane = 0; lane < n_lanes; lane += step) {
+      const auto n = static_cast<int>(std::min(step, n_lanes - lane));
+      kernel_.pack_a(from_lane(source, lane), n, n_k, panels + lane * n_k, kernel_.mr * n_k);
     }
   }
 
@@ -141,7 +147,7 @@ class TiledAttention final : public Step {
                               .k_stride = mask.col_stride,
                               .lane_offsets = nullptr,
                               .k_offsets = nullptr};
-      return kernel_.pack_b(from_lane(source, query), n, spec_.n_keys, panel);
+      return kernel_.pack_b(from_lane(source, query), n, spec_.n_keys, panel, 0);
     }
     const std::byte* const first = data + offset + query * mask.row_stride;
     for (Index key = 0; key < spec_.n_keys; ++key) {
@@ -249,7 +255,7 @@ class TiledAttention final : public Step {
                      float* memory) const {
     float* const queries = memory + layout_.queries;
     kernel_.pack_b(from_lane(source(spec_.query, head, data, true), query), n_queries, spec_.width,
-                   queries);
+                   queries, 0);
     auto* const scores = reinterpret_cast<std::byte*>(memory + layout_.scores);
     GemmTarget target{.data = nullptr,
                       .is_half = is_half(),
@@ -263,7 +269,7 @@ class TiledAttention final : public Step {
       const auto rows = static_cast<int>(std::min<Index>(kernel_.mr, spec_.n_keys - key));
       target.data = scores + key * kernel_.nr * (is_half() ? 2 : 4);
       kernel_.multiply(spec_.width, memory + layout_.keys + key * spec_.width, queries, nullptr,
-                       rows, columns, false, &target);
+                       rows, columns, false, &target, nullptr);
     }
   }
 
@@ -288,7 +294,8 @@ class TiledAttention final : public Step {
         target.data = out + row * spec_.out.col_stride * (target.is_half ? 2 : 4);
         const float* values = memory + layout_.values + row * spec_.n_keys + key * kernel_.mr;
         kernel_.multiply(n, values, weights + key * kernel_.nr, sums + row * kernel_.nr, rows,
-                         is_stored ? n_queries : columns, key > 0, is_stored ? &target : nullptr);
+                         is_stored ? n_queries : columns, key > 0, is_stored ? &target : nullptr,
+                         nullptr);
       }
     }
     if (!is_row) {
@@ -313,7 +320,7 @@ class TiledAttention final : public Step {
                       .k_stride = 1,
                       .lane_offsets = nullptr,
                       .k_offsets = nullptr},
-                     static_cast<int>(n), n_columns, turned);
+                     static_cast<int>(n), n_columns, turned, 0);
       for (Index column = 0; column < n_columns; ++column) {
         const float* row = turned + column * kernel_.nr;
         std::byte* target = out + (column * layout.row_stride + first * layout.col_stride) * bytes;
@@ -334,6 +341,7 @@ class TiledAttention final : public Step {
   Index n_panels_;  ///< Of nr queries.
   Index k_step_;
   Index n_blocks_ = 1;  ///< Tasks of a head.
+  std::chrono::nanoseconds work_{};
   std::vector<float> masks_;
   std::vector<Index> mask_of_head_;
   Layout layout_;
