@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -59,6 +60,7 @@ constexpr Index kMinBlockPanels = 7;
 constexpr Index kMinTaskProducts = 1 << 18;
 constexpr Index kMaxBlockRows = 280;  // 256, and whole panels.
 constexpr Index kMaxBlockCols = 512;
+constexpr Index kProductsPerNs = 32;
 /// More than this is not packed as a whole.
 constexpr std::size_t kMaxSharedBytes = std::size_t{32} << 20;
 
@@ -229,7 +231,8 @@ void Gemm::Plan::run(const void* a_data, const void* b_data, const void* bias, v
   if (a.is_shared) a.pack_all(a_data, reinterpret_cast<float*>(scratch + a.scratch_at));
   if (b.is_shared) b.pack_all(b_data, reinterpret_cast<float*>(scratch + b.scratch_at));
   const Index tasks = static_cast<Index>(spec.c.offsets.size()) * a.n_blocks * b.n_blocks;
-  parallel_for(static_cast<std::size_t>(tasks),
+  const Index products = static_cast<Index>(spec.c.offsets.size()) * spec.m * spec.n * spec.k;
+  parallel_for(static_cast<std::size_t>(tasks), std::chrono::nanoseconds(products / kProductsPerNs),
                [&](std::size_t task) { run_task(task, a_data, b_data, bias, c, scratch); });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -107,29 +108,31 @@ void adam_update(std::span<float> params, std::span<float> grads, std::span<floa
   check(params.size(), decayed, options);
   const Factors factors = make_factors(options);
   const auto decayed_keep = static_cast<float>(1.0 - options.learning_rate * options.weight_decay);
-  parallel_for(task_count(params.size()), [&](std::size_t task) {
-    std::size_t begin = task * kTaskElements;
-    const std::size_t task_end = std::min(params.size(), begin + kTaskElements);
-    // The first segment that ends after this task begins; from there on runs alternate.
-    auto segment = std::upper_bound(decayed.begin(), decayed.end(), begin,
-                                    [](std::size_t at, const Segment& s) { return at < s.end; });
-    while (begin < task_end) {
-      while (segment != decayed.end() && segment->end <= begin) ++segment;
-      const bool inside = segment != decayed.end() && segment->begin <= begin;
-      std::size_t end = task_end;
-      if (segment != decayed.end()) {
-        end = std::min(task_end, inside ? segment->end : segment->begin);
-      }
-      update(params.data() + begin, grads.data() + begin, m.data() + begin, v.data() + begin,
-             end - begin, factors, inside ? decayed_keep : 1.0F, options.zero_grads);
-      begin = end;
-    }
-  });
+  parallel_for(
+      task_count(params.size()), std::chrono::nanoseconds(params.size()), [&](std::size_t task) {
+        std::size_t begin = task * kTaskElements;
+        const std::size_t task_end = std::min(params.size(), begin + kTaskElements);
+        // The first segment that ends after this task begins; from there on runs alternate.
+        auto segment =
+            std::upper_bound(decayed.begin(), decayed.end(), begin,
+                             [](std::size_t at, const Segment& s) { return at < s.end; });
+        while (begin < task_end) {
+          while (segment != decayed.end() && segment->end <= begin) ++segment;
+          const bool inside = segment != decayed.end() && segment->begin <= begin;
+          std::size_t end = task_end;
+          if (segment != decayed.end()) {
+            end = std::min(task_end, inside ? segment->end : segment->begin);
+          }
+          update(params.data() + begin, grads.data() + begin, m.data() + begin, v.data() + begin,
+                 end - begin, factors, inside ? decayed_keep : 1.0F, options.zero_grads);
+          begin = end;
+        }
+      });
 }
 
 double global_norm(std::span<const float> grads) {
   std::vector<double> sums(task_count(grads.size()));
-  parallel_for(sums.size(), [&](std::size_t task) {
+  parallel_for(sums.size(), std::chrono::nanoseconds(grads.size() / 4), [&](std::size_t task) {
     const float* values = grads.data() + task * kTaskElements;
     const std::size_t n = std::min(kTaskElements, grads.size() - task * kTaskElements);
     vectorized([&]() PYANE_INLINE {
@@ -155,7 +158,7 @@ double global_norm(std::span<const float> grads) {
 
 bool unscale(std::span<float> grads, float scale) {
   std::vector<std::uint32_t> bad(task_count(grads.size()));
-  parallel_for(bad.size(), [&](std::size_t task) {
+  parallel_for(bad.size(), std::chrono::nanoseconds(grads.size() / 4), [&](std::size_t task) {
     float* values = grads.data() + task * kTaskElements;
     const std::size_t n = std::min(kTaskElements, grads.size() - task * kTaskElements);
     vectorized([&]() PYANE_INLINE {
@@ -173,7 +176,7 @@ bool unscale(std::span<float> grads, float scale) {
 
 bool has_nonfinite(std::span<const float> values) {
   std::vector<std::uint32_t> bad(task_count(values.size()));
-  parallel_for(bad.size(), [&](std::size_t task) {
+  parallel_for(bad.size(), std::chrono::nanoseconds(values.size() / 8), [&](std::size_t task) {
     const float* part = values.data() + task * kTaskElements;
     const std::size_t n = std::min(kTaskElements, values.size() - task * kTaskElements);
     vectorized([&]() PYANE_INLINE {

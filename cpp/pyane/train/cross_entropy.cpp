@@ -1,6 +1,7 @@
 #include "pyane/train/cross_entropy.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -130,7 +131,8 @@ std::size_t check(const char* where, std::size_t n_logits, std::span<const std::
 template <typename Body>
 void for_each_row(std::size_t n_rows, std::size_t vocab_size, const Body& body) {
   const std::size_t rows = std::max<std::size_t>(1, kTaskLogits / vocab_size);
-  parallel_for((n_rows + rows - 1) / rows, [&](std::size_t task) {
+  const std::chrono::nanoseconds work(n_rows * vocab_size / 2);
+  parallel_for((n_rows + rows - 1) / rows, work, [&](std::size_t task) {
     const std::size_t end = std::min(n_rows, (task + 1) * rows);
     for (std::size_t i = task * rows; i < end; ++i) body(i);
   });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <string>
 
 #include "pyane/base/error.h"
@@ -44,7 +45,7 @@ void embedding_forward(Floats x, std::span<const float> table, std::span<const s
                        const ActivationShape& shape) {
   check("embedding_forward", "table", table.size(), "x", x.size(), tokens, shape);
   const std::size_t blocks = (shape.positions + kPositionBlock - 1) / kPositionBlock;
-  parallel_for(shape.batch * blocks, [&](std::size_t task) {
+  parallel_for(shape.batch * blocks, std::chrono::nanoseconds(shape.size()), [&](std::size_t task) {
     const std::size_t b = task / blocks;
     const std::size_t s0 = task % blocks * kPositionBlock;
     const std::size_t n = std::min(kPositionBlock, shape.positions - s0);
@@ -72,7 +73,8 @@ void embedding_backward(std::span<float> dtable, ConstFloats dx,
                         std::span<const std::int32_t> tokens, const ActivationShape& shape,
                         float scale) {
   check("embedding_backward", "dtable", dtable.size(), "dx", dx.size(), tokens, shape);
-  parallel_for((shape.channels + kBackwardChannels - 1) / kBackwardChannels, [&](std::size_t task) {
+  const std::size_t n_tasks = (shape.channels + kBackwardChannels - 1) / kBackwardChannels;
+  parallel_for(n_tasks, std::chrono::nanoseconds(shape.size()), [&](std::size_t task) {
     const std::size_t c0 = task * kBackwardChannels;
     const std::size_t n_channels = std::min(kBackwardChannels, shape.channels - c0);
     std::array<float, kPositionBlock * kBackwardChannels> tile;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <vector>
 
@@ -130,7 +131,8 @@ void rmsnorm_forward(Floats y, ConstFloats x, std::span<const float> w,
                      const ActivationShape& shape, float eps) {
   check("rmsnorm_forward", shape, x.size(), w.size());
   check_size("rmsnorm_forward", "y", "[B, C, S]", y.size(), shape.size());
-  parallel_for(shape.batch * blocks_per_sequence(shape), [&](std::size_t i) {
+  const std::chrono::nanoseconds work(shape.size() / 2);
+  parallel_for(shape.batch * blocks_per_sequence(shape), work, [&](std::size_t i) {
     forward_block(y, x, w.data(), shape, eps, block_at(shape, i));
   });
 }
@@ -145,7 +147,7 @@ void rmsnorm_backward(Floats dx, std::span<float> dw, ConstFloats dy, ConstFloat
   const std::size_t n_blocks = shape.batch * blocks_per_sequence(shape);
   // One row of partial sums per block, added in order afterwards: no order depends on threads.
   std::vector<double> dw_parts(n_blocks * shape.channels);
-  parallel_for(n_blocks, [&](std::size_t i) {
+  parallel_for(n_blocks, std::chrono::nanoseconds(shape.size()), [&](std::size_t i) {
     backward_block(dx, dw_parts.data() + i * shape.channels, dy, x, w.data(), shape, options,
                    block_at(shape, i));
   });

@@ -1,6 +1,7 @@
 #include "pyane/train/weight_gradient_queue.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <limits>
 #include <mutex>
@@ -81,7 +82,8 @@ void copy_rows(const WeightGradientFactor& source, std::size_t batch, const Rows
   const std::size_t row_bytes = rows.length * dtype_size(source.dtype);
   const std::size_t rows_per_task = std::max<std::size_t>(1, kCopyBytes / row_bytes);
   const std::size_t tasks_per_sequence = (rows.n + rows_per_task - 1) / rows_per_task;
-  parallel_for(batch * tasks_per_sequence, [&](std::size_t task) {
+  const std::chrono::nanoseconds work(batch * rows.n * row_bytes / 16);
+  parallel_for(batch * tasks_per_sequence, work, [&](std::size_t task) {
     const std::size_t b = task / tasks_per_sequence;
     const std::size_t begin = task % tasks_per_sequence * rows_per_task;
     const std::size_t n = std::min(rows_per_task, rows.n - begin);

@@ -1,6 +1,7 @@
 #include "pyane/emulator/hardware/decorated.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -25,10 +26,11 @@ std::size_t n_bytes_of(const TensorLayout& x) {
 template <typename Body>
 void for_each_element(std::int64_t n, const Body& body) {
   const std::int64_t n_chunks = (n + kChunk - 1) / kChunk;
-  parallel_for(static_cast<std::size_t>(n_chunks), [&](std::size_t chunk) {
-    const std::int64_t first = static_cast<std::int64_t>(chunk) * kChunk;
-    for (std::int64_t i = first; i < std::min(n, first + kChunk); ++i) body(i);
-  });
+  parallel_for(static_cast<std::size_t>(n_chunks), std::chrono::nanoseconds(n),
+               [&](std::size_t chunk) {
+                 const std::int64_t first = static_cast<std::int64_t>(chunk) * kChunk;
+                 for (std::int64_t i = first; i < std::min(n, first + kChunk); ++i) body(i);
+               });
 }
 
 void admit_all(const TensorView& x, float nan_value, std::byte* target) {

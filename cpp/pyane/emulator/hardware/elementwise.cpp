@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -153,7 +154,8 @@ class UnaryStep final : public Step {
     const TensorView& x = arguments.inputs[0];
     const TensorView& out = arguments.outputs[0];
     const std::int64_t n = out.count();
-    parallel_for(static_cast<std::size_t>((n + kChunk - 1) / kChunk), [&](std::size_t chunk) {
+    const auto n_chunks = static_cast<std::size_t>((n + kChunk - 1) / kChunk);
+    parallel_for(n_chunks, std::chrono::nanoseconds(n), [&](std::size_t chunk) {
       const std::int64_t first = static_cast<std::int64_t>(chunk) * kChunk;
       for (std::int64_t i = first; i < std::min(n, first + kChunk); ++i) {
         const half_bits operand = x.dtype == DType::kFp16 ? x.as<const half_bits>()[i]

@@ -1,6 +1,7 @@
 #include "pyane/emulator/kernels/conv_direct.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "pyane/base/thread_pool.h"
@@ -28,6 +29,7 @@ constexpr std::size_t kAlign = 64;
 /// in the second-level cache.
 constexpr Index kMaxImageFloats = 256 << 10;
 constexpr Index kMaxBandFloats = 96 << 10;
+constexpr Index kProductsPerNs = 32;
 
 Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
 
@@ -75,6 +77,9 @@ class DirectConv final : public Step {
       n_blocks_ = 1;
     }
     n_runs_ = divide_up(n_panels_, panels_per_task_);
+    work_ =
+        std::chrono::nanoseconds(spec_.input.n_images * spec_.groups * n_bands_ * walk_.n_slices *
+                                 n_panels_ * columns_ * spec_.filters * n_k_ / kProductsPerNs);
 
     // The last tile of columns reads on behind the image.
     image_bytes_ = aligned_bytes(
@@ -103,7 +108,7 @@ class DirectConv final : public Step {
     const TensorView& bias = arguments.inputs[2];
     const Index tasks =
         spec_.input.n_images * spec_.groups * n_bands_ * n_slice_tasks_ * n_blocks_ * n_runs_;
-    parallel_for(static_cast<std::size_t>(tasks), [&](std::size_t task) {
+    parallel_for(static_cast<std::size_t>(tasks), work_, [&](std::size_t task) {
       run_task(static_cast<Index>(task), x, image, packed, spec_.has_bias ? bias.data : nullptr,
                arguments.outputs[0].data);
     });
@@ -146,7 +151,8 @@ class DirectConv final : public Step {
   void pack(const void* weight, float* target) const {
     const WeightLayout& w = spec_.weight;
     const Index element = static_cast<Index>(dtype_size(w.dtype));
-    parallel_for(static_cast<std::size_t>(spec_.groups * n_tiles_), [&](std::size_t task) {
+    const std::chrono::nanoseconds work(packed_floats());
+    parallel_for(static_cast<std::size_t>(spec_.groups * n_tiles_), work, [&](std::size_t task) {
       const auto i = static_cast<Index>(task);
       const Index first = i % n_tiles_ * height_;
       const Index at =
@@ -304,6 +310,7 @@ class DirectConv final : public Step {
   Index band_rows_ = 1;  ///< Of the output.
   Index n_rows_ = 1;
   std::size_t image_bytes_ = 0;
+  std::chrono::nanoseconds work_{};
 };
 
 }  // namespace

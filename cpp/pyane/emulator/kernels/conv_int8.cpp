@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -154,7 +155,11 @@ class Int8Conv final : public Step {
     stage(arguments.inputs[kX].as<const std::uint8_t>(), words);
     const TensorView& bias = arguments.inputs[kBias];
     const Index tasks = n_images_ * groups_ * walk_.n_slices * n_runs_;
-    parallel_for(static_cast<std::size_t>(tasks), [&](std::size_t task) {
+    // Of words, each of which has several products.
+    const Index products =
+        n_images_ * groups_ * walk_.n_slices * walk_.n_positions * filters_ * n_k_;
+    const std::chrono::nanoseconds work(products / 32);
+    parallel_for(static_cast<std::size_t>(tasks), work, [&](std::size_t task) {
       run_task(static_cast<Index>(task), words, bias.is_absent() ? nullptr : bias.data,
                arguments.outputs[0].data);
     });
@@ -199,7 +204,7 @@ class Int8Conv final : public Step {
 
   void stage(const std::uint8_t* x, std::int32_t* words) const {
     const Index n = n_images_ * groups_ * channel_words_;
-    parallel_for(static_cast<std::size_t>(n),
+    parallel_for(static_cast<std::size_t>(n), std::chrono::nanoseconds(n_words_ * depth_),
                  [&](std::size_t task) { stage_channels(x, static_cast<Index>(task), words); });
     std::fill_n(words + n_words_, kernel_->nr, 0);
   }

@@ -13,7 +13,9 @@ namespace pyane::emulator {
 namespace {
 
 /// Elements that one thread copies at a time.
-constexpr std::int64_t kGrain = 1 << 16;
+constexpr std::int64_t kGrain = 1 << 14;
+/// Transposing is done in squares.
+constexpr std::int64_t kSide = 16;
 
 template <typename T>
 void copy_as(const std::byte* source, std::int64_t source_stride, std::byte* target,
@@ -40,7 +42,6 @@ template <typename T>
 void copy_block(const std::byte* source, std::array<std::int64_t, 2> source_strides,
                 std::byte* target, std::array<std::int64_t, 2> target_strides,
                 std::array<std::int64_t, 2> dims) {
-  constexpr std::int64_t kSide = 16;
   const T* from = reinterpret_cast<const T*>(source);
   T* to = reinterpret_cast<T*>(target);
   for (std::int64_t i0 = 0; i0 < dims[0]; i0 += kSide) {
@@ -79,14 +80,18 @@ class Copy final : public Step {
     // Transposing: the source runs along the last but one axis.
     is_transposing_ = space_.rank >= 2 && space_.strides[0][last] != 1 &&
                       space_.strides[0][last] != 0 && space_.strides[0][last - 1] == 1;
+    const std::int64_t rows_per_grain =
+        std::max<std::int64_t>(kGrain / std::max<std::int64_t>(space_.inner(), 1), 1);
     if (is_transposing_) {
-      rows_per_unit_ = space_.dims[last - 1];
-      n_units_ = space_.n_rows() / std::max<std::int64_t>(rows_per_unit_, 1);
+      const std::int64_t rows = space_.dims[last - 1];
+      rows_per_unit_ = std::min((rows_per_grain + kSide - 1) / kSide * kSide, rows);
+      units_per_matrix_ = (rows + rows_per_unit_ - 1) / std::max<std::int64_t>(rows_per_unit_, 1);
+      n_units_ = rows == 0 ? 0 : space_.n_rows() / rows * units_per_matrix_;
     } else {
       n_units_ = space_.n_rows();
     }
-    const std::int64_t unit = std::max<std::int64_t>(rows_per_unit_ * space_.inner(), 1);
-    units_per_chunk_ = std::max<std::int64_t>(kGrain / unit, 1);
+    units_per_chunk_ =
+        std::max<std::int64_t>(rows_per_grain / std::max<std::int64_t>(rows_per_unit_, 1), 1);
     work_ = std::chrono::nanoseconds(source.count() / (is_strided() ? 1 : 8));
   }
 
@@ -98,7 +103,12 @@ class Copy final : public Step {
     const std::int64_t n_chunks = (n_units_ + units_per_chunk_ - 1) / units_per_chunk_;
     const auto body = [&](std::size_t chunk) {
       const std::int64_t begin = static_cast<std::int64_t>(chunk) * units_per_chunk_;
-      run_units(source, target, begin, std::min(begin + units_per_chunk_, n_units_));
+      const std::int64_t end = std::min(begin + units_per_chunk_, n_units_);
+      if (is_transposing_) {
+        transpose_units(source, target, begin, end);
+      } else {
+        copy_rows(source, target, begin, end);
+      }
     };
     if (n_chunks == 1) return body(0);
     parallel_for(static_cast<std::size_t>(n_chunks), work_, body);
@@ -123,26 +133,33 @@ class Copy final : public Step {
     parallel_for(static_cast<std::size_t>(n_chunks), work_, body);
   }
 
-  void run_units(const std::byte* source, std::byte* target, std::int64_t begin,
+  void copy_rows(const std::byte* source, std::byte* target, std::int64_t begin,
                  std::int64_t end) const {
     const auto bytes = static_cast<std::int64_t>(element_bytes_);
+    RowCursor cursor(space_, begin);
+    for (std::int64_t row = begin; row < end; ++row) {
+      copy_strided(source + cursor.offset(0) * bytes, space_.inner_stride(0),
+                   target + cursor.offset(1) * bytes, space_.inner_stride(1),
+                   static_cast<std::size_t>(space_.inner()), element_bytes_);
+      cursor.advance();
+    }
+  }
+
+  void transpose_units(const std::byte* source, std::byte* target, std::int64_t begin,
+                       std::int64_t end) const {
+    const auto bytes = static_cast<std::int64_t>(element_bytes_);
     const auto last = static_cast<std::size_t>(space_.rank - 1);
-    RowCursor cursor(space_, begin * rows_per_unit_);
+    const std::int64_t rows = space_.dims[last - 1];
     for (std::int64_t unit = begin; unit < end; ++unit) {
-      const std::byte* from = source + cursor.offset(0) * bytes;
-      std::byte* to = target + cursor.offset(1) * bytes;
-      if (is_transposing_) {
-        by_element_size(element_bytes_, [&]<typename T>(T) {
-          copy_block<T>(from, {space_.strides[0][last - 1], space_.strides[0][last]}, to,
-                        {space_.strides[1][last - 1], space_.strides[1][last]},
-                        {space_.dims[last - 1], space_.dims[last]});
-        });
-        for (std::int64_t i = 0; i < rows_per_unit_; ++i) cursor.advance();
-      } else {
-        copy_strided(from, space_.inner_stride(0), to, space_.inner_stride(1),
-                     static_cast<std::size_t>(space_.inner()), element_bytes_);
-        cursor.advance();
-      }
+      const std::int64_t first = unit % units_per_matrix_ * rows_per_unit_;
+      const RowCursor cursor(space_, unit / units_per_matrix_ * rows + first);
+      by_element_size(element_bytes_, [&]<typename T>(T) {
+        copy_block<T>(source + cursor.offset(0) * bytes,
+                      {space_.strides[0][last - 1], space_.strides[0][last]},
+                      target + cursor.offset(1) * bytes,
+                      {space_.strides[1][last - 1], space_.strides[1][last]},
+                      {std::min(rows_per_unit_, rows - first), space_.dims[last]});
+      });
     }
   }
 
@@ -151,6 +168,7 @@ class Copy final : public Step {
   std::chrono::nanoseconds work_{};
   bool is_transposing_ = false;
   std::int64_t rows_per_unit_ = 1;
+  std::int64_t units_per_matrix_ = 1;  ///< Transposing: its rows are cut.
   std::int64_t n_units_ = 1;
   std::int64_t units_per_chunk_ = 1;
 };
