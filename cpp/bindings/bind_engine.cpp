@@ -107,6 +107,7 @@ std::pair<std::shared_ptr<pyane::Kernel>, std::vector<std::string>> compile(
       .function = std::move(function),
       .warn = [&](const std::string& message) { warnings.push_back(message); }};
   const py::gil_scoped_release release;
+  const Interruptible interruptible;
   auto kernel = device.compile(model, options);
   return {std::move(kernel), std::move(warnings)};
 }

@@ -43,6 +43,25 @@ x, y = pyane.Surface(kernel.surface_bytes), pyane.Surface(kernel.surface_bytes)
 requests = [kernel.bind({"x": x}, {"y": y})] * 1_000_000
 evaluate = lambda: pyane.evaluate(requests)
 """,
+    "small requests": """
+@mil.program(x=mil.fp16[1, 64, 1, 64])
+def short(x):
+    return mil.exp(x=x, name="y")
+kernel = device.compile(short)
+surfaces = [[pyane.Surface(kernel.surface_bytes) for _ in "xy"] for _ in range(5)]
+requests = [kernel.bind({"x": x}, {"y": y}) for x, y in surfaces] * 50_000
+evaluate = lambda: [pyane.evaluate(requests) for _ in range(10_000)]
+""",
+    # What is known is worked out when compiling.
+    "compile": """
+@mil.program(x=mil.fp16[1])
+def known(x):
+    y = mil.fill(shape=np.array([4096, 4096], np.int32), value=np.float16(1))
+    for _ in range(500):
+        y = mil.matmul(x=y, y=y)
+    return mil.add(x=x, y=y)
+evaluate = lambda: device.compile(known)
+""",
 }
 SCRIPT = """
 import numpy as np, pyane, sys

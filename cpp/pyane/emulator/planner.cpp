@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "pyane/base/error.h"
+#include "pyane/base/interrupt.h"
 #include "pyane/emulator/attention_builder.h"
 #include "pyane/emulator/chain_builder.h"
 #include "pyane/emulator/control_flow.h"
@@ -42,6 +43,7 @@ class Planner {
     for (const AttentionNodes& nodes : attention_) attention.push_back(nodes.group());
     for (const NodeGroup& group :
          fuse(graph_.nodes, graph_.function, attention, options_.optimizes)) {
+      check_interrupt();  // Constants are worked out here: that may take long.
       name_group(group);
       emit(group);
       for (const std::size_t node : group) is_emitted_[node] = true;

@@ -6,6 +6,7 @@
 
 #include "pyane/base/cpu.h"
 #include "pyane/base/error.h"
+#include "pyane/base/interrupt.h"
 #include "pyane/mil/limits.h"
 #include "pyane/mil/sub_byte.h"
 #include "pyane/mil/suggest.h"
@@ -472,6 +473,7 @@ class Verifier {
   void add_operations(const std::vector<Operation>& operations,
                       std::vector<VerifiedOperation>& verified) {
     for (const Operation& operation : operations) {
+      check_interrupt();
       operation_ = &operation;
       if (operation.type == "const") {
         add_constant(operation);
