@@ -59,6 +59,26 @@ void float_to_half(const FloatArray& source, py::array& target) {
   pyane::bulk_float_to_half(from, to, n);
 }
 
+void float_to_half_transposed(const FloatArray& source, py::array& target) {
+  constexpr const char* kWhere = "float_to_half_transposed";
+  check_half(target, kWhere, "target");
+  const auto describe = [](const py::array& array) {
+    return py::str(array.attr("shape")).cast<std::string>();
+  };
+  if (source.ndim() != 2 || target.ndim() != 2 || source.shape(0) != target.shape(1) ||
+      source.shape(1) != target.shape(0)) {
+    throw pyane::ShapeError(std::string(kWhere) +
+                            ": target must be [C, R] for a source [R, C], got " + describe(target) +
+                            " for " + describe(source));
+  }
+  auto* to = static_cast<pyane::half_bits*>(target.mutable_data());
+  const float* from = source.data();
+  const auto rows = static_cast<std::size_t>(source.shape(0));
+  const auto cols = static_cast<std::size_t>(source.shape(1));
+  const py::gil_scoped_release release;
+  pyane::float_to_half_transposed(from, to, rows, cols);
+}
+
 }  // namespace
 
 void bind_base(py::module_& m) {
@@ -73,6 +93,11 @@ void bind_base(py::module_& m) {
            "Converts float32 to float16 (or its bits as uint16), rounding half to even; too large "
            "becomes infinity. C-contiguous arrays of equal size that do not overlap.\n\nRaises "
            "ShapeError for other sizes or dtypes.");
+
+  base.def("float_to_half_transposed", &float_to_half_transposed, py::arg("source").noconvert(),
+           py::arg("target").noconvert(),
+           "Converts float32 [R, C] to float16 [C, R], rounding as float_to_half. C-contiguous "
+           "arrays that do not overlap.\n\nRaises ShapeError for other sizes or dtypes.");
 
   base.def("num_threads", &pyane::num_threads,
            "Threads used for evaluation: PYANE_NUM_THREADS, else the physical cores this process "

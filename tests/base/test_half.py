@@ -37,6 +37,24 @@ def test_every_half():
     np.testing.assert_array_equal(to_half(single).view(np.uint16), quiet(bits))
 
 
+@pytest.mark.parametrize("rows", [0, 1, 7, 8, 63, 64, 65, 130])
+@pytest.mark.parametrize("columns", [0, 1, 8, 9, 64, 71, 200])
+def test_transposed(rng: np.random.Generator, rows: int, columns: int):
+    source = rng.standard_normal((rows, columns), dtype=np.float32)
+    source[:, :1] *= 1e6
+    target = np.full((columns, rows), 7, np.float16)
+    base.float_to_half_transposed(source, target)
+    np.testing.assert_array_equal(target, to_half(source).T)
+
+
+def test_transposed_refuses_other_shapes():
+    source = np.zeros((2, 3), np.float32)
+    with pytest.raises(pyane.ShapeError, match=r"for a source \[R, C\], got \(2, 3\) for \(2, 3\)"):
+        base.float_to_half_transposed(source, np.zeros((2, 3), np.float16))
+    with pytest.raises(pyane.ShapeError, match="target must be float16 or uint16, got float32"):
+        base.float_to_half_transposed(source, np.zeros((3, 2), np.float32))
+
+
 def test_bits_as_uint16():
     bits = np.array([0x3C00, 0xC000], np.uint16)
     single = to_float(bits)

@@ -118,9 +118,9 @@ def test_blobs_are_laid_out_as_asked(
     files: list[set[str]] = []
     compile_program = pyane.Device.compile
 
-    def record(self: pyane.Device, program: Any) -> pyane.Kernel:
-        files.append(set(program.weights))
-        return compile_program(self, program)
+    def record(self: pyane.Device, program: Any, weights: Any = None) -> pyane.Kernel:
+        files.append(set(program.weights if weights is None else weights))
+        return compile_program(self, program, weights)
 
     monkeypatch.setattr(pyane.Device, "compile", record)
     case = golden.load("gqa_untied")
@@ -231,9 +231,9 @@ def test_programs_of_old_weights_are_unloaded(monkeypatch: pytest.MonkeyPatch) -
     events: list[str] = []
     compile_program, unload = pyane.Device.compile, pyane.Kernel.unload
 
-    def record_compile(self: pyane.Device, program: Any) -> pyane.Kernel:
+    def record_compile(self: pyane.Device, *program: Any) -> pyane.Kernel:
         events.append("compile")
-        return compile_program(self, program)
+        return compile_program(self, *program)
 
     def record_unload(self: pyane.Kernel) -> None:
         events.append("unload")

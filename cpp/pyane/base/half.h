@@ -66,4 +66,8 @@ void float_to_half(const float* source, half_bits* target, std::size_t n);
 void half_to_float_stream(const half_bits* source, float* target, std::size_t n);
 void float_to_half_stream(const float* source, half_bits* target, std::size_t n);
 
+/// The same as float_to_half, turned over: source [rows, cols] to target [cols, rows]. On the pool.
+void float_to_half_transposed(const float* source, half_bits* target, std::size_t rows,
+                              std::size_t cols);
+
 }  // namespace pyane

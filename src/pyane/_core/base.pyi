@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['available_isas', 'float_to_half', 'half_to_float', 'isa', 'measure_conversion_gbps', 'measure_copy_gbps', 'measure_fma_gflops', 'measure_int8_gops', 'measure_triad_gbps', 'num_threads', 'parallel_for', 'set_isa', 'set_num_threads']
+__all__: list[str] = ['available_isas', 'float_to_half', 'float_to_half_transposed', 'half_to_float', 'isa', 'measure_conversion_gbps', 'measure_copy_gbps', 'measure_fma_gflops', 'measure_int8_gops', 'measure_triad_gbps', 'num_threads', 'parallel_for', 'set_isa', 'set_num_threads']
 def available_isas() -> list[str]:
     """
     Names of the instruction sets that this CPU has, the best last.
@@ -14,6 +14,12 @@ def available_isas() -> list[str]:
 def float_to_half(source: numpy.typing.NDArray[numpy.float32], target: numpy.ndarray) -> None:
     """
     Converts float32 to float16 (or its bits as uint16), rounding half to even; too large becomes infinity. C-contiguous arrays of equal size that do not overlap.
+    
+    Raises ShapeError for other sizes or dtypes.
+    """
+def float_to_half_transposed(source: numpy.typing.NDArray[numpy.float32], target: numpy.ndarray) -> None:
+    """
+    Converts float32 [R, C] to float16 [C, R], rounding as float_to_half. C-contiguous arrays that do not overlap.
     
     Raises ShapeError for other sizes or dtypes.
     """

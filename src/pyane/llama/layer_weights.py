@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._core.base import float_to_half
+from .._core.base import float_to_half, float_to_half_transposed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,11 +36,19 @@ def half_weight(parameters: Parameters, name: str, layer: int, shape: KernelShap
     Beyond fp16's range it becomes infinity: see Model.loss.
     """
     value = np.empty(shape.tensor_shapes()[name], np.float16)
-    _round(parameters, name, layer, value)
+    put_half_weight(parameters, name, layer, value)
     return value
 
 
-def _round(parameters: Parameters, name: str, layer: int, target: Float16Array) -> None:
+def put_half_weight_transposed(
+    parameters: Parameters, name: str, layer: int, target: Float16Array
+) -> None:
+    """The transpose of `half_weight` of a matrix, to [1, 1, I, O]."""
+    float_to_half_transposed(layer_weight(parameters, name, layer), target[0, 0])
+
+
+def put_half_weight(parameters: Parameters, name: str, layer: int, target: Float16Array) -> None:
+    """`half_weight` to memory that is there."""
     if name != "wcls":
         float_to_half(layer_weight(parameters, name, layer).reshape(target.shape), target)
         return
@@ -76,4 +84,4 @@ class LayerWeights:
         for layer, tensors in enumerate(self.layers):
             for name, tensor in tensors.items():
                 with tensor.surface.lock():
-                    _round(parameters, name, layer, tensor.array)
+                    put_half_weight(parameters, name, layer, tensor.array)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .baked_program import BakedProgram
 from .kernels.interface import PACKED_INPUT
 from .layer_kernels import LayerKernels
-from .layer_weights import half_weight
 from .step import Copy, Step
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .layer_kernels import Definitions
     from .options import PipelineOptions
     from .parameters import Parameters
-    from .tensors import Float16Array, Tensor, TensorPool
+    from .tensors import Tensor, TensorPool
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +50,7 @@ class StaticKernels(LayerKernels):
         """Nothing is compiled yet."""
         super().__init__(device, shape, definitions, options, pool)
         self._bindings: list[_Binding] = []
+        self._programs: dict[str, BakedProgram] = {}
         self._baked: list[Kernel] = []
         self._shared: dict[str, Kernel] = {}
         self._packed: dict[str, Tensor] = {}
@@ -82,22 +83,18 @@ class StaticKernels(LayerKernels):
             if not kernel.weights:
                 if binding.step.request is None:
                     if kernel.name not in self._shared:
-                        self._shared[kernel.name] = self._compile(kernel, {})
+                        self.n_compiles += 1
+                        program = self._interfaces[kernel.name].program()
+                        self._shared[kernel.name] = self._device.compile(program)
                     binding.bind(self._shared[kernel.name])
                 continue
-            constants: dict[str, Float16Array] = {}
-            for name in kernel.weights:
-                value = half_weight(parameters, name, layer, self.shape)
-                # [1, 1, O, I] of a matrix; [1, 1, 1, C] of a norm.
-                is_norm = name.startswith("rms")
-                constants[name] = value.reshape(-1) if is_norm else value[0, 0]
-            compiled = self._compile(kernel, constants)
+            if kernel.name not in self._programs:
+                self._programs[kernel.name] = BakedProgram(self._interfaces[kernel.name])
+            text, files = self._programs[kernel.name].with_weights(parameters, layer)
+            self.n_compiles += 1
+            compiled = self._device.compile(text, files)
             self._baked.append(compiled)
             binding.bind(compiled)
-
-    def _compile(self, kernel: KernelDefinition, constants: Mapping[str, Float16Array]) -> Kernel:
-        self.n_compiles += 1
-        return self._device.compile(self._interfaces[kernel.name].program(constants))
 
     def _bind_packed(
         self, interface: Interface, tensors: Mapping[str, Tensor]

@@ -21,6 +21,11 @@ class TransposedMatrix:
     value: Var
 
 
+def transposed_name(name: str) -> str:
+    """What the constant with the transpose of a matrix is called."""
+    return f"{name}t"
+
+
 @dataclass(frozen=True, eq=False)
 class ConstantMatrix:
     """A matrix baked into the program: its products are 1x1 convolutions.
@@ -38,7 +43,7 @@ class ConstantMatrix:
         values = self.values.T if transpose else self.values
         kernel = mil.const(
             val=np.ascontiguousarray(values)[:, :, None, None],
-            name=f"{self.name}{'t' if transpose else ''}",
+            name=transposed_name(self.name) if transpose else self.name,
         )
         return mil.conv(x=x, weight=kernel, name=name)
 
