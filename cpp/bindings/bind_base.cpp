@@ -10,6 +10,7 @@
 #include "pyane/base/bulk_half.h"
 #include "pyane/base/cpu.h"
 #include "pyane/base/error.h"
+#include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
 
 namespace py = pybind11;
