@@ -6,6 +6,7 @@ of the medians, and that of the best beside it.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import statistics
@@ -176,6 +177,35 @@ def against_fma(
     pyane_rate = seconds(found["pyane"]).as_rate(1e-9 * flops, "GFLOP/s")
     roof = rate(found["roof"], "GFLOP/s")
     return Row(work, n_threads, pyane_rate, "FMA roof", roof, target, at_most=False)
+
+
+def beside_torch(
+    work: str,
+    n_threads: int,
+    call: Callable[[], object],
+    flops: float,
+    torch_call: Callable[[], object],
+    rounds: int,
+) -> Row:
+    """GFLOP/s of a call and of PyTorch's for the same in fp32, for information: what a library of
+    matrix products reaches of the roof on this machine."""
+    import torch  # noqa: PLC0415 -- optional
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        with threads(n_threads):
+            found = take_turns({"pyane": timer(call), "torch": timer(torch_call)}, rounds)
+    finally:
+        torch.set_num_threads(before)
+    ours, theirs = (
+        seconds(found[name]).as_rate(1e-9 * flops, "GFLOP/s") for name in ("pyane", "torch")
+    )
+    return Row(work, n_threads, ours, "PyTorch fp32", theirs, at_most=False)
+
+
+def has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
 
 
 def usable_cores() -> int:

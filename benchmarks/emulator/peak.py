@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 import pyane
 from pyane import mil
 
-from .harness import Row, Settings, against_fma
+from .harness import Row, Settings, against_fma, beside_torch, has_torch
 
 CHANNELS = 512
 DEPTH = 128
@@ -50,6 +50,22 @@ def check(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
         )
 
 
+def torch_layers(weights: np.ndarray, spatial: int) -> Callable[[], object]:
+    """The same layers as products of fp32 matrices."""
+    import torch  # noqa: PLC0415 -- optional
+
+    matrices = [torch.from_numpy(weight[:, :, 0, 0].astype(np.float32)) for weight in weights]
+    x, y = torch.ones(CHANNELS, spatial), torch.empty(CHANNELS, spatial)
+
+    def call() -> None:
+        source, target = x, y
+        for matrix in matrices:
+            torch.mm(matrix, source, out=target)
+            source, target = target, source
+
+    return call
+
+
 def rows(settings: Settings) -> Iterator[Row]:
     for spatial in (64, 512) if settings.quick else (64, 128, 256, 512, 1024, 2048):
         deep, weights = program(spatial)
@@ -68,4 +84,13 @@ def rows(settings: Settings) -> Iterator[Row]:
                 TARGET,
                 settings.rounds(12),
             )
+            if has_torch():
+                yield beside_torch(
+                    f"the same, spatial {spatial}",
+                    n,
+                    kernel.evaluate,
+                    flops,
+                    torch_layers(weights, spatial),
+                    settings.rounds(12),
+                )
         kernel.unload()
