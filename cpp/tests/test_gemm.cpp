@@ -267,8 +267,10 @@ void test_sizes() {
     run_case({.m = 53, .n = 70, .k = 131, .a = a});  // Groups of panels, packed piece by piece.
   }
   run_case({.m = 20, .n = 600, .k = 20});
-  run_case({.m = 0, .n = 4, .k = 4});
-  run_case({.m = 4, .n = 0, .k = 4});
+  run_case({.m = 0, .n = 4, .k = 4, .packs = true});
+  run_case({.m = 4, .n = 0, .k = 4, .packs = true});
+  run_case({.m = 400, .n = 300, .k = 260, .packs = true});  // Both sides in blocks.
+  run_case({.m = 400, .n = 300, .k = 260});
 }
 
 void test_batches() {

@@ -48,18 +48,13 @@ namespace {
 
 using Index = std::int64_t;
 
-/// Steps along k: a panel of b (32 columns) of this length still fits into the L1 cache.
+/// A step along k, when there are several: a panel of b of this length stays in the L1 cache.
+constexpr Index kMaxPanelFloats = 8192;
+/// Up to here one step is better, whose sums stay in registers.
 constexpr Index kMaxStep = 256;
-/// Blocks of c: enough for any number of threads, and a number that many can share evenly, but not
-/// so small that packing shows.
-constexpr Index kWantedTasks = 24;
-constexpr Index kEvenTasks = 12;
-/// Panels of a that a task takes at least: all use the same panels of b, which come from the L3
-/// cache when long.
-constexpr Index kMinBlockPanels = 7;
-constexpr Index kMinTaskProducts = 1 << 18;
+/// Of a block of c, which stays in the L2 cache beside the panels of a.
 constexpr Index kMaxBlockRows = 280;  // 256, and whole panels.
-constexpr Index kMaxBlockCols = 512;
+constexpr Index kMaxBlockCols = 256;
 constexpr Index kProductsPerNs = 32;
 /// More than this is not packed as a whole.
 constexpr std::size_t kMaxSharedBytes = std::size_t{32} << 20;
@@ -151,6 +146,8 @@ struct Gemm::Plan {
   std::size_t scratch_bytes = 0;
 
   explicit Plan(GemmSpec wanted);
+  bool shares(const GemmSide& side, Index other_blocks) const;
+  void cut();
   void place();
   void run(const void* a_data, const void* b_data, const void* bias, void* c,
            std::byte* scratch) const;
@@ -179,24 +176,80 @@ Gemm::Plan::Plan(GemmSpec wanted) : spec(std::move(wanted)), kernel(&active_gemm
   bias_is_per_row = (spec.bias == GemmBias::kPerRow) != is_swapped;
   if (m == 0 || n == 0 || spec.c.offsets.empty()) return;
 
-  n_k_steps = std::max<Index>(1, divide_up(spec.k, kMaxStep));
+  const Index longest = std::min(kMaxStep, kMaxPanelFloats / kernel->nr);
+  n_k_steps = spec.k <= kMaxStep ? 1 : divide_up(spec.k, longest);
   k_step = divide_up(spec.k, n_k_steps);
-
-  // The longer side is cut finely, so that what a task packs itself is used for the whole of the
-  // shorter one.
-  const Index batch = static_cast<Index>(spec.c.offsets.size());
-  GemmSide& coarse = m >= n ? b : a;
-  GemmSide& fine = m >= n ? a : b;
-  coarse.set_blocks(1, m >= n ? kMaxBlockCols : kMaxBlockRows);
-  const Index others = batch * coarse.n_blocks;
-  const Index panel_products =
-      coarse.block * coarse.width * fine.width * std::max<Index>(1, spec.k);
-  const Index least_panels =
-      std::max(m >= n ? kMinBlockPanels : 1, divide_up(kMinTaskProducts, panel_products));
-  Index n_blocks = std::min(divide_up(kWantedTasks, others), fine.n_panels / least_panels);
-  if (n_blocks * others > kEvenTasks) n_blocks -= n_blocks * others % kEvenTasks / others;
-  fine.set_blocks(n_blocks, m >= n ? kMaxBlockRows : kMaxBlockCols);
+  cut();
   place();
+}
+
+/// Whether panels of `side` are packed before the tasks, for a cut of the other side.
+bool Gemm::Plan::shares(const GemmSide& side, Index other_blocks) const {
+  // Converted by every task, while weights for the next panel come from memory.
+  if (side.packed != nullptr || (side.packed_halves != nullptr && &side == &a)) return false;
+  const std::size_t users = side.which.size() / side.matrices.size();
+  return floats_to_bytes(side.all_floats()) <= kMaxSharedBytes && (other_blocks > 1 || users > 1);
+}
+
+/// Cuts c into blocks so that a few threads need about the least time, by cycles as they were
+/// measured with AVX-512; only their proportions count.
+void Gemm::Plan::cut() {
+  if (a.n_panels == 0 || b.n_panels == 0 || spec.c.offsets.empty()) return;
+  constexpr double kPack = 0.4;        // Of a float, by the task that needs it.
+  constexpr double kPackShared = 0.8;  // Into the scratch, and back from memory.
+  constexpr double kRead = 0.125;      // Of a packed one, for a task.
+  constexpr double kTask = 6000;       // To take a task, its first sums.
+  constexpr double kFork = 10'000;     // To wake threads, and to wait for the last.
+  constexpr double kLate = 0.25;       // Of a task: threads are never equally fast.
+  const auto k = static_cast<double>(std::max<Index>(1, spec.k));
+  const double of_tile = k * a.width * b.width / 32;  // Two vectors of 16 a cycle.
+  const auto batch = static_cast<Index>(spec.c.offsets.size());
+
+  const auto cycles = [&](Index a_blocks, Index b_blocks) {
+    double packing = 0;
+    int forks = 1;
+    const auto of_panel = [&](const GemmSide& side, Index other_blocks) {
+      const double floats = k * side.width;
+      if (side.packed != nullptr) return kRead * floats;
+      if (!shares(side, other_blocks)) return kPack * floats;
+      packing += kPackShared * static_cast<double>(side.all_floats());
+      ++forks;
+      return kRead * floats;
+    };
+    const auto a_panels = static_cast<double>(divide_up(a.n_panels, a_blocks));
+    const auto b_panels = static_cast<double>(divide_up(b.n_panels, b_blocks));
+    const double task = a_panels * b_panels * of_tile + a_panels * of_panel(a, b_blocks) +
+                        b_panels * of_panel(b, a_blocks) + kTask;
+    const Index tasks = batch * a_blocks * b_blocks;
+    double sum = packing + static_cast<double>(tasks) * task;
+    for (const Index threads : {2, 3, 4, 6, 8}) {
+      const auto rounds = static_cast<double>(divide_up(tasks, threads));
+      const double waits = tasks > 1 ? kLate * task + forks * kFork : 0;
+      sum += packing + static_cast<double>(threads) * (rounds * task + waits);
+    }
+    return sum;
+  };
+
+  const auto blocks_of = [](const GemmSide& side, Index most_lanes, Index wanted) {
+    return std::clamp(wanted, divide_up(side.n_panels * side.width, most_lanes), side.n_panels);
+  };
+  double best = 0;
+  Index a_best = 0;
+  Index b_best = 0;
+  constexpr Index kNumbers[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48};
+  for (const Index of_a : kNumbers) {
+    const Index a_blocks = blocks_of(a, kMaxBlockRows, of_a);
+    for (const Index of_b : kNumbers) {
+      const Index b_blocks = blocks_of(b, kMaxBlockCols, of_b);
+      const double cost = cycles(a_blocks, b_blocks);
+      if (a_best != 0 && cost >= best) continue;
+      best = cost;
+      a_best = a_blocks;
+      b_best = b_blocks;
+    }
+  }
+  a.set_blocks(a_best);
+  b.set_blocks(b_best);
 }
 
 /// Decides where panels come from, and lays out scratch and a task's own memory.
@@ -204,13 +257,10 @@ void Gemm::Plan::place() {
   scratch_bytes = 0;
   if (spec.c.offsets.empty()) return;
   const auto share = [&](GemmSide& side, const GemmSide& other) {
-    const std::size_t bytes = floats_to_bytes(side.all_floats());
-    const std::size_t users = side.which.size() / side.matrices.size();
-    side.is_shared =
-        side.packed == nullptr && bytes <= kMaxSharedBytes && (other.n_blocks > 1 || users > 1);
+    side.is_shared = shares(side, other.n_blocks);
     if (!side.is_shared) return;
     side.scratch_at = scratch_bytes;
-    scratch_bytes += bytes;
+    scratch_bytes += floats_to_bytes(side.all_floats());
   };
   share(a, b);
   share(b, a);
@@ -361,6 +411,7 @@ bool pack_constant(GemmSide& side, const GemmSide& other, const void* data) {
 bool Gemm::pack_a(const void* a) {
   GemmSide& side = plan_->is_swapped ? plan_->b : plan_->a;
   const bool is_packed = pack_constant(side, plan_->is_swapped ? plan_->a : plan_->b, a);
+  plan_->cut();
   plan_->place();
   return is_packed;
 }
@@ -368,6 +419,7 @@ bool Gemm::pack_a(const void* a) {
 bool Gemm::pack_b(const void* b) {
   GemmSide& side = plan_->is_swapped ? plan_->a : plan_->b;
   const bool is_packed = pack_constant(side, plan_->is_swapped ? plan_->b : plan_->a, b);
+  plan_->cut();
   plan_->place();
   return is_packed;
 }

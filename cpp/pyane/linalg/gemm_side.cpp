@@ -47,9 +47,8 @@ GemmSide::GemmSide(const GemmOperand& x, Index n_lanes_, Index n_k_, int width_)
   }
 }
 
-void GemmSide::set_blocks(Index n, Index most) {
-  const Index limit = std::max<Index>(1, most / width);
-  n_blocks = std::clamp<Index>(n, divide_up(n_panels, limit), n_panels);
+void GemmSide::set_blocks(Index n) {
+  n_blocks = n;
   block = divide_up(n_panels, n_blocks);
 }
 

@@ -81,9 +81,8 @@ struct GemmSide {
            ((static_cast<Index>(matrix) * n_panels + panel) * n_k + k) * width;
   }
 
-  /// Cuts into `n` blocks whose sizes differ by a panel at most; more if one would have more than
-  /// `most` lanes.
-  void set_blocks(Index n, Index most);
+  /// Cuts into `n` blocks whose sizes differ by a panel at most, 0 < n <= n_panels.
+  void set_blocks(Index n);
 
   /// Packs `count` panels from `panel` on for k in [k, k + n); they follow each other in target.
   void pack_panels(const void* data, std::size_t matrix, Index panel, Index count, Index k, Index n,
