@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from .. import mil
-from .measure import Bench, Benchmark, Metrics, Plan
+from .measure import Bench, Benchmark, Metrics, Plan, form_ratios
 from .programs import Product, random_product, weight_files
 from .result import Case, Finding, Scalar
 
@@ -94,13 +94,7 @@ def _measure(bench: Bench, form: str, n: int, k: int, spatial: int) -> Metrics:
 
 def _findings(bench: Bench, cases: Sequence[Case]) -> Iterable[Finding]:
     yield from bench.peak_finding()
-    rates = {case.name: case.metrics["rate"].median for case in cases if case.status == "ok"}
-    for name, rate in rates.items():
-        form, _, size = name.partition("_")
-        conv = rates.get(f"conv_{size}")
-        if form != "conv" and conv:
-            ratio = round(conv / rate, 3)
-            yield Finding(f"conv over {form} {size}", ratio, "x", "ratio of median rates")
+    yield from form_ratios(cases, "conv", plain_is_over=True)
 
 
 BENCHMARK = Benchmark(

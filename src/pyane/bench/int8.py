@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import mil
 from .check import check_products
-from .measure import Bench, Benchmark, Metrics, Plan
+from .measure import Bench, Benchmark, Metrics, Plan, form_ratios
 from .result import Case, Finding, Scalar
 
 #: (channels, positions): few positions read weights only, many multiply.
@@ -93,13 +93,7 @@ def _measure(bench: Bench, form: str, channels: int, spatial: int) -> Metrics:
 
 def _findings(bench: Bench, cases: Sequence[Case]) -> Iterable[Finding]:
     yield from bench.peak_finding()
-    rates = {case.name: case.metrics["rate"].median for case in cases if case.status == "ok"}
-    for name, rate in rates.items():
-        form, _, size = name.partition("_")
-        plain = rates.get(f"fp16_{size}")
-        if form != "fp16" and plain:
-            ratio = round(rate / plain, 3)
-            yield Finding(f"{form} over fp16 {size}", ratio, "x", "ratio of median rates")
+    yield from form_ratios(cases, "fp16", plain_is_over=False)
 
 
 BENCHMARK = Benchmark("int8", "int8 weights, and W8A8, against fp16", _plans, _findings)

@@ -190,6 +190,25 @@ class Bench:
         return (Finding("peak", round(self.peak[0], 4), "TFLOP/s", self.peak[1]),)
 
 
+def form_ratios(cases: Sequence[Case], plain: str, *, plain_is_over: bool) -> Iterator[Finding]:
+    """Ratios of median rates, of the other forms to `plain` (or of it to them), at each size.
+
+    Args:
+        cases: Named "form_size".
+        plain: The form that the others are compared with.
+        plain_is_over: Whether the ratio is plain / other.
+    """
+    rates = {case.name: case.metrics["rate"].median for case in cases if case.status == "ok"}
+    for name, rate in rates.items():
+        form, _, size = name.partition("_")
+        base = rates.get(f"{plain}_{size}")
+        if form == plain or not base:
+            continue
+        over, under = (plain, form) if plain_is_over else (form, plain)
+        ratio = base / rate if plain_is_over else rate / base
+        yield Finding(f"{over} over {under} {size}", round(ratio, 3), "x", "ratio of median rates")
+
+
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6}
 
 
