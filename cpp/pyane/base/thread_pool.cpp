@@ -74,7 +74,15 @@ enum class State : std::uint32_t { kIdle, kAsleep, kOffered, kBusy, kStopped };
 
 struct alignas(kApart) Worker {
   std::atomic<State> state{State::kIdle};
+  std::size_t share = 0;  // Where it begins. Of the caller, until it offers work.
   std::thread thread;
+};
+
+// Consecutive bodies for one thread, so that it finds again in its caches what it left there in the
+// call before. Who is through with his own takes from others'.
+struct alignas(kApart) Share {
+  std::atomic<std::size_t> next{0};
+  std::size_t end = 0;
 };
 
 class Pool {
@@ -91,6 +99,7 @@ class Pool {
     }
     for (const auto& worker : workers_) worker->thread.join();
     workers_.clear();
+    shares_ = std::make_unique<Share[]>(static_cast<std::size_t>(n));
     size_ = n;
     for (int i = 1; i < n; ++i) {
       auto worker = std::make_unique<Worker>();
@@ -107,13 +116,18 @@ class Pool {
   void run(std::size_t n, std::chrono::nanoseconds work,
            const std::function<void(std::size_t)>& body) {
     body_ = &body;
-    n_ = n;
     observer_ = observer_of_caller;
-    next_.store(0, std::memory_order_relaxed);
-    offer(std::min<std::size_t>(n, static_cast<std::size_t>(work / kWorthAThread)), work);
+    n_shares_ = std::min({n, workers_.size() + 1, static_cast<std::size_t>(work / kWorthAThread)});
+    n_shares_ = std::max<std::size_t>(n_shares_, 1);
+    for (std::size_t i = 0, begin = 0; i < n_shares_; ++i) {
+      shares_[i].next.store(begin, std::memory_order_relaxed);
+      begin += n / n_shares_ + (i < n % n_shares_ ? 1 : 0);
+      shares_[i].end = begin;
+    }
+    offer(work);
     {
       const InsideParallel mark;
-      drain(0);
+      drain(0, 0);
     }
     for (Worker* worker : helpers_) {
       State expected = State::kOffered;  // Who did not come in time is not waited for.
@@ -128,12 +142,14 @@ class Pool {
 
  private:
   // Chooses helpers_: those who are awake first, so that few stay warm.
-  void offer(std::size_t wanted_threads, std::chrono::nanoseconds work) {
+  void offer(std::chrono::nanoseconds work) {
     helpers_.clear();
-    if (wanted_threads <= 1) return;
-    const std::size_t wanted = std::min(wanted_threads - 1, workers_.size());
+    const std::size_t wanted = n_shares_ - 1;
+    if (wanted == 0) return;
     for (const auto& worker : workers_) {
       if (helpers_.size() == wanted) return;
+      if (worker->state.load(std::memory_order_relaxed) != State::kIdle) continue;
+      worker->share = helpers_.size() + 1;
       State expected = State::kIdle;
       if (worker->state.compare_exchange_strong(expected, State::kOffered)) {
         helpers_.push_back(worker.get());
@@ -144,6 +160,7 @@ class Pool {
         return worker->state.load(std::memory_order_relaxed) == State::kAsleep;
       });
       if (asleep == workers_.end()) return;
+      (*asleep)->share = helpers_.size() + 1;
       (*asleep)->state.store(State::kOffered);
       (*asleep)->state.notify_one();
       helpers_.push_back(asleep->get());
@@ -162,27 +179,39 @@ class Pool {
     return 1;
   }
 
-  void drain(int thread) {
+  void drain(int thread, std::size_t share) {
     if (observer_ == nullptr) {
-      run_bodies();
+      run_bodies(share);
       return;
     }
     const auto begin = PoolObserver::Clock::now();
-    if (run_bodies()) observer_->worked(thread, begin, PoolObserver::Clock::now());
+    if (run_bodies(share)) observer_->worked(thread, begin, PoolObserver::Clock::now());
   }
 
   // Whether there was anything left.
-  bool run_bodies() {
-    for (bool ran = false;; ran = true) {
-      const std::size_t i = next_.fetch_add(1, std::memory_order_relaxed);
-      if (i >= n_) return ran;
-      try {
-        (*body_)(i);
-        check_interrupt();  // Only the caller may have something to check.
-      } catch (...) {
-        const std::lock_guard lock(error_mutex_);
-        if (error_ == nullptr) error_ = std::current_exception();
-        next_.store(n_, std::memory_order_relaxed);
+  bool run_bodies(std::size_t first_share) {
+    bool ran = false;
+    for (std::size_t i = 0; i < n_shares_; ++i) {
+      Share& share = shares_[(first_share + i) % n_shares_];
+      while (share.next.load(std::memory_order_relaxed) < share.end) {
+        const std::size_t task = share.next.fetch_add(1, std::memory_order_relaxed);
+        if (task >= share.end) break;
+        run_body(task);
+        ran = true;
+      }
+    }
+    return ran;
+  }
+
+  void run_body(std::size_t task) {
+    try {
+      (*body_)(task);
+      check_interrupt();  // Only the caller may have something to check.
+    } catch (...) {
+      const std::lock_guard lock(error_mutex_);
+      if (error_ == nullptr) error_ = std::current_exception();
+      for (std::size_t i = 0; i < n_shares_; ++i) {
+        shares_[i].next.store(shares_[i].end, std::memory_order_relaxed);
       }
     }
   }
@@ -202,7 +231,7 @@ class Pool {
       }
       State expected = State::kOffered;
       if (own.state.compare_exchange_strong(expected, State::kBusy)) {
-        drain(thread);
+        drain(thread, own.share);
         own.state.store(State::kIdle);
       } else if (expected == State::kStopped) {
         return;
@@ -212,7 +241,8 @@ class Pool {
 
   // Set by the caller; the workers that it offers them to only read them.
   const std::function<void(std::size_t)>* body_ = nullptr;
-  std::size_t n_ = 0;
+  std::size_t n_shares_ = 1;
+  std::unique_ptr<Share[]> shares_ = std::make_unique<Share[]>(1);
   PoolObserver* observer_ = nullptr;
   // Of the caller only.
   int size_ = 1;
@@ -220,9 +250,7 @@ class Pool {
   std::vector<Worker*> helpers_;
   std::chrono::nanoseconds alone_{};  // Work of calls for which nobody was woken.
   Clock::time_point last_alone_;
-  // Of all.
-  alignas(kApart) std::atomic<std::size_t> next_{0};
-  alignas(kApart) std::mutex error_mutex_;
+  std::mutex error_mutex_;
   std::exception_ptr error_;
 };
 
