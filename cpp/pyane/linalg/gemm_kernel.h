@@ -69,6 +69,7 @@ struct GemmKernel {
 
   // Products with b in place, on tiles of their own.
 
+  int lanes;      ///< Floats of a vector.
   int direct_mr;  ///< Rows of a tile: width of a panel of a.
   void (*pack_direct)(const GemmSource& source, int n_lanes, std::int64_t n_k, float* panel);
   /// Columns of a tile of `rows` rows, whole vectors: more for few rows.

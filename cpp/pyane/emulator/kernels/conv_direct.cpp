@@ -324,7 +324,7 @@ bool direct_conv_pays(const DirectConvSpec& spec) {
   Index outputs = 1;
   for (const ImageAxis& axis : spec.input.image.axes()) outputs *= axis.output;
   if (outputs == 0) return false;
-  const Index computed = walk.n_slices * divide_up(walk.n_positions, columns) * columns;
+  const Index computed = walk.n_slices * divide_up(walk.n_positions, kernel.lanes) * kernel.lanes;
   const double waste = static_cast<double>(computed) / static_cast<double>(outputs) - 1;
   return waste * static_cast<double>(spec.filters) < kPackingRows;
 }
