@@ -59,22 +59,27 @@ def pyane_step(pipeline: str) -> Subject:
         ids, targets = tokens()
         m, v = weights.zeros_like(), weights.zeros_like()
         losses: list[float] = []
+        is_uploaded = [False]
 
         def step() -> dict[str, float]:
             start = time.perf_counter()
-            model.upload_weights()
+            if not is_uploaded[0]:
+                model.upload_weights()
             uploaded = time.perf_counter()
             losses.append(model.loss_and_gradients(ids, targets))
-            cpu.adam_update(
-                weights.flat,
-                model.gradients.flat,
-                m.flat,
-                v.flat,
-                step=len(losses),
-                learning_rate=LEARNING_RATE,
-                zero_grads=True,  # As the trainer does; the first gradients are zero.
-                **ADAM,
-            )
+            with model.half_weights() as halves:  # As the trainer does.
+                cpu.adam_update(
+                    weights.flat,
+                    model.gradients.flat,
+                    m.flat,
+                    v.flat,
+                    step=len(losses),
+                    learning_rate=LEARNING_RATE,
+                    zero_grads=True,  # Likewise; the first gradients are zero.
+                    halves=halves or [],
+                    **ADAM,
+                )
+            is_uploaded[0] = halves is not None
             return {"upload": uploaded - start}
 
         step()

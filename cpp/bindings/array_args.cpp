@@ -70,6 +70,13 @@ std::span<float> float32_out(const char* where, const char* name, py::array& arr
   return mutable_view<float>(array);
 }
 
+std::span<half_bits> float16_out(const char* where, const char* name, py::array& array) {
+  if (!is_float16(array)) reject(where, name, "float16", array);
+  check_contiguous(where, name, array);
+  check_writeable(where, name, array);
+  return mutable_view<half_bits>(array);
+}
+
 std::span<const std::int32_t> int32_arg(const char* where, const char* name,
                                         const py::array& array) {
   if (!is_int32(array)) reject(where, name, "int32", array);

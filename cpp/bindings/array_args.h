@@ -29,6 +29,7 @@ bool is_int32(const pybind11::array& array);
 std::span<const float> float32_arg(const char* where, const char* name,
                                    const pybind11::array& array);
 std::span<float> float32_out(const char* where, const char* name, pybind11::array& array);
+std::span<half_bits> float16_out(const char* where, const char* name, pybind11::array& array);
 std::span<const std::int32_t> int32_arg(const char* where, const char* name,
                                         const pybind11::array& array);
 ConstFloats floats_arg(const char* where, const char* name, const pybind11::array& array);

@@ -18,7 +18,7 @@ void bind_train_adam(py::module_& train) {
       [](py::array& params, py::array& grads, py::array& m, py::array& v, std::int64_t step,
          double learning_rate, double beta1, double beta2, double eps, double weight_decay,
          const std::vector<std::pair<std::size_t, std::size_t>>& decayed, double grad_scale,
-         bool zero_grads) {
+         bool zero_grads, std::vector<std::pair<std::size_t, py::array>> halves) {
         constexpr const char* kWhere = "adam_update";
         const auto params_view = float32_out(kWhere, "params", params);
         const auto grads_view = float32_out(kWhere, "grads", grads);
@@ -33,6 +33,12 @@ void bind_train_adam(py::module_& train) {
         std::vector<Segment> segments;
         segments.reserve(decayed.size());
         for (const auto& [begin, end] : decayed) segments.push_back({.begin = begin, .end = end});
+        std::vector<HalfSegment> half_segments;
+        half_segments.reserve(halves.size());
+        for (auto& [begin, values] : halves) {
+          half_segments.push_back(
+              {.begin = begin, .values = float16_out(kWhere, "halves", values)});
+        }
         const AdamOptions options = {.step = step,
                                      .learning_rate = learning_rate,
                                      .beta1 = beta1,
@@ -42,13 +48,13 @@ void bind_train_adam(py::module_& train) {
                                      .grad_scale = grad_scale,
                                      .zero_grads = zero_grads};
         const py::gil_scoped_release release;
-        adam_update(params_view, grads_view, m_view, v_view, segments, options);
+        adam_update(params_view, grads_view, m_view, v_view, segments, options, half_segments);
       },
       "params"_a.noconvert(), "grads"_a.noconvert(), "m"_a.noconvert(), "v"_a.noconvert(),
       py::kw_only(), "step"_a, "learning_rate"_a, "beta1"_a = 0.9, "beta2"_a = 0.999,
       "eps"_a = 1e-8, "weight_decay"_a = 0.0,
       "decayed"_a = std::vector<std::pair<std::size_t, std::size_t>>(), "grad_scale"_a = 1.0,
-      "zero_grads"_a = false,
+      "zero_grads"_a = false, "halves"_a = std::vector<std::pair<std::size_t, py::array>>(),
       R"doc(One step of AdamW over flat buffers, in one pass.
 
 Args:
@@ -65,6 +71,8 @@ Args:
     decayed: (begin, end) element ranges, ascending and disjoint.
     grad_scale: Factor on every gradient: 1 / loss scale, 1 / micro-batches, clipping.
     zero_grads: Leave grads 0 for the next step.
+    halves: (begin, float16 array) pairs, ascending and disjoint: each array is filled with the new
+        params from element `begin` on, rounded half to even.
 
 Raises:
     ShapeError: A dtype, a length, shared memory, an option or a range that does not fit.

@@ -13,6 +13,7 @@ import pytest
 import backend
 import llama_golden as golden
 import pyane
+from pyane._core import train as cpu
 from pyane.errors import CompileBudgetError, ConfigError, EvaluateError
 from pyane.llama import PRESETS, Config, Model, Parameters, create_model
 from pyane.llama.classifier import classifier_shape
@@ -261,6 +262,42 @@ def test_static_weights_are_those_uploaded_last() -> None:
         assert model.loss(tokens, targets) == before
         model.upload_weights()
         assert model.loss(tokens, targets) != before
+
+
+@pytest.mark.parametrize("name", ["gqa_tied", "gqa_untied"])
+def test_an_update_uploads_what_it_changes(name: str) -> None:
+    """The bits of the weights that the layers read are those of `upload_weights`."""
+    case = golden.load(name)
+    tokens, targets = case.tokens[0, :, :-1], case.targets[0]
+    found = []
+    for in_one_pass in (False, True):
+        with make_model(case) as model:
+            with model.half_weights() as halves:
+                assert halves is None  # Nothing has been uploaded yet.
+            model.loss_and_gradients(tokens, targets)
+            flat = model.parameters.flat
+            moments = np.zeros_like(flat), np.zeros_like(flat)
+            with model.half_weights() as halves:
+                assert halves is not None
+                given = {"halves": halves} if in_one_pass else {}
+                options = {"step": 1, "learning_rate": 0.01, **given}
+                cpu.adam_update(flat, model.gradients.flat, *moments, **options)
+            if not in_one_pass:
+                model.upload_weights()
+            model.zero_gradients()
+            loss = model.loss_and_gradients(tokens, targets)
+            found.append((loss, model.gradients.flat.tobytes(), model.logits(tokens).tobytes()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "options", [{"pipeline": "static"}, {"weights_as": "packed"}, {"cls": "ane"}], ids=str
+)
+def test_an_update_cannot_upload_to_other_layouts(options: dict[str, str]) -> None:
+    with make_model(golden.load("gqa_tied"), **options) as model:
+        model.upload_weights()
+        with model.half_weights() as halves:
+            assert halves is None
 
 
 def test_a_spent_budget_is_found_before_anything_changes(monkeypatch: pytest.MonkeyPatch) -> None:

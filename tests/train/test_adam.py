@@ -49,6 +49,35 @@ def test_ten_steps(rng: np.random.Generator, n: int) -> None:
     assert np.abs(params - reference.params).max() <= bound
 
 
+@pytest.mark.usefixtures("keep_num_threads")
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_halves(rng: np.random.Generator, n_threads: int) -> None:
+    """Copies of some of the new parameters: within a task of 16384, across several, next to each other."""
+    base.set_num_threads(n_threads)
+    n = 60001
+    params, grads = (rng.standard_normal(n, dtype=np.float32) for _ in range(2))
+    m, v = np.zeros(n, np.float32), np.zeros(n, np.float32)
+    ranges = [(0, 1), (5, 5), (100, 16384), (16384, 16390), (20000, 59999)]
+    halves = [(begin, np.full(end - begin, 7, np.float16)) for begin, end in ranges]
+    train.adam_update(params, grads, m, v, step=1, learning_rate=0.1, halves=halves)
+    for (begin, end), (_, half) in zip(ranges, halves, strict=True):
+        np.testing.assert_array_equal(half, params[begin:end].astype(np.float16))
+
+
+def test_halves_must_fit() -> None:
+    buffers = [np.zeros(10, np.float32) for _ in range(4)]
+    half = np.zeros(4, np.float16)
+    for wrong, match in (
+        ([(7, half)], r"inside \[0, 10\), got 4 elements from 7 on after 0"),
+        ([(11, half[:0])], "got 0 elements from 11 on"),
+        ([(2, half), (5, half.copy())], "got 4 elements from 5 on after 6"),
+        ([(0, half.view(np.int16))], "halves must be float16, got int16"),
+        ([(0, half[::2])], "halves must be C-contiguous"),
+    ):
+        with pytest.raises(ShapeError, match=match):
+            train.adam_update(*buffers, step=1, learning_rate=0.1, halves=wrong)
+
+
 def test_first_step_is_the_learning_rate() -> None:
     """Bias correction: m / sqrt(v) is the gradient's sign at first, however small the gradient."""
     params = np.zeros(3, np.float32)

@@ -76,6 +76,33 @@ void check_range(bool ok, const char* name, const char* rule, double got) {
                    std::to_string(got));
 }
 
+void check(std::size_t n, std::span<const HalfSegment> halves) {
+  std::size_t previous_end = 0;
+  for (const HalfSegment& segment : halves) {
+    if (segment.begin < previous_end || segment.begin > n ||
+        segment.values.size() > n - segment.begin) {
+      throw ShapeError("adam_update: halves must be ascending, disjoint and inside [0, " +
+                       std::to_string(n) + "), got " + std::to_string(segment.values.size()) +
+                       " elements from " + std::to_string(segment.begin) + " on after " +
+                       std::to_string(previous_end));
+    }
+    previous_end = segment.begin + segment.values.size();
+  }
+}
+
+/// Rounds what `halves` want of params [begin, end).
+void round(const float* params, std::size_t begin, std::size_t end,
+           std::span<const HalfSegment> halves) {
+  auto segment = std::upper_bound(
+      halves.begin(), halves.end(), begin,
+      [](std::size_t at, const HalfSegment& s) { return at < s.begin + s.values.size(); });
+  for (; segment != halves.end() && segment->begin < end; ++segment) {
+    const std::size_t from = std::max(begin, segment->begin);
+    const std::size_t to = std::min(end, segment->begin + segment->values.size());
+    float_to_half(params + from, segment->values.data() + (from - segment->begin), to - from);
+  }
+}
+
 void check(std::size_t n, std::span<const Segment> decayed, const AdamOptions& options) {
   check_range(options.step >= 1, "step", "at least 1", static_cast<double>(options.step));
   check_range(std::isfinite(options.learning_rate), "learning_rate", "finite",
@@ -101,11 +128,13 @@ void check(std::size_t n, std::span<const Segment> decayed, const AdamOptions& o
 }  // namespace
 
 void adam_update(std::span<float> params, std::span<float> grads, std::span<float> m,
-                 std::span<float> v, std::span<const Segment> decayed, const AdamOptions& options) {
+                 std::span<float> v, std::span<const Segment> decayed, const AdamOptions& options,
+                 std::span<const HalfSegment> halves) {
   check_size("adam_update", "grads", "[n]", grads.size(), params.size());
   check_size("adam_update", "m", "[n]", m.size(), params.size());
   check_size("adam_update", "v", "[n]", v.size(), params.size());
   check(params.size(), decayed, options);
+  check(params.size(), halves);
   const Factors factors = make_factors(options);
   const auto decayed_keep = static_cast<float>(1.0 - options.learning_rate * options.weight_decay);
   parallel_for(
@@ -127,6 +156,7 @@ void adam_update(std::span<float> params, std::span<float> grads, std::span<floa
                  end - begin, factors, inside ? decayed_keep : 1.0F, options.zero_grads);
           begin = end;
         }
+        round(params.data(), task * kTaskElements, task_end, halves);
       });
 }
 

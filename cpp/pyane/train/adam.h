@@ -4,12 +4,20 @@
 #include <cstdint>
 #include <span>
 
+#include "pyane/base/half.h"
+
 namespace pyane {
 
 /// Elements [begin, end) of a flat parameter buffer.
 struct Segment {
   std::size_t begin;
   std::size_t end;
+};
+
+/// Where elements [begin, begin + values.size()) are also wanted, rounded to fp16.
+struct HalfSegment {
+  std::size_t begin;
+  std::span<half_bits> values;
 };
 
 struct AdamOptions {
@@ -33,14 +41,19 @@ struct AdamOptions {
 ///
 /// @param params, grads, m, v  [n] each, no overlap. grads are written only with zero_grads.
 /// @param decayed  Segments that weight_decay applies to, ascending and disjoint.
-/// @throws ShapeError  if lengths differ, `decayed` is not as said, or an option is out of range
+/// @param halves  Copies of the new parameters for a device, ascending and disjoint: made while
+/// these
+///                are in the caches, which saves a pass over them.
+/// @throws ShapeError  if lengths differ, `decayed` or `halves` are not as said, or an option is
+/// out of range
 ///                     (step < 1, betas outside [0, 1), eps or weight_decay negative, not finite).
 ///
 /// Factors are computed in fp64 and rounded once to fp32, like the elements. Bit-identical for any
 /// number of threads. Source: Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2 with the
 /// schedule multiplier in learning_rate; weight decay is multiplied by it, as in PyTorch.
 void adam_update(std::span<float> params, std::span<float> grads, std::span<float> m,
-                 std::span<float> v, std::span<const Segment> decayed, const AdamOptions& options);
+                 std::span<float> v, std::span<const Segment> decayed, const AdamOptions& options,
+                 std::span<const HalfSegment> halves = {});
 
 /// sqrt(sum of squares), summed in fp64: not finite exactly when an element is not. Bit-identical
 /// for any number of threads.

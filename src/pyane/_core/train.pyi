@@ -59,7 +59,7 @@ class WeightGradientQueue:
     @property
     def n_workers(self) -> int:
         ...
-def adam_update(params: numpy.ndarray, grads: numpy.ndarray, m: numpy.ndarray, v: numpy.ndarray, *, step: typing.SupportsInt | typing.SupportsIndex, learning_rate: typing.SupportsFloat | typing.SupportsIndex, beta1: typing.SupportsFloat | typing.SupportsIndex = 0.9, beta2: typing.SupportsFloat | typing.SupportsIndex = 0.999, eps: typing.SupportsFloat | typing.SupportsIndex = 1e-08, weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0, decayed: collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]] = [], grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0, zero_grads: bool = False) -> None:
+def adam_update(params: numpy.ndarray, grads: numpy.ndarray, m: numpy.ndarray, v: numpy.ndarray, *, step: typing.SupportsInt | typing.SupportsIndex, learning_rate: typing.SupportsFloat | typing.SupportsIndex, beta1: typing.SupportsFloat | typing.SupportsIndex = 0.9, beta2: typing.SupportsFloat | typing.SupportsIndex = 0.999, eps: typing.SupportsFloat | typing.SupportsIndex = 1e-08, weight_decay: typing.SupportsFloat | typing.SupportsIndex = 0.0, decayed: collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]] = [], grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0, zero_grads: bool = False, halves: collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, numpy.ndarray]] = []) -> None:
     """
     One step of AdamW over flat buffers, in one pass.
     
@@ -77,6 +77,8 @@ def adam_update(params: numpy.ndarray, grads: numpy.ndarray, m: numpy.ndarray, v
         decayed: (begin, end) element ranges, ascending and disjoint.
         grad_scale: Factor on every gradient: 1 / loss scale, 1 / micro-batches, clipping.
         zero_grads: Leave grads 0 for the next step.
+        halves: (begin, float16 array) pairs, ascending and disjoint: each array is filled with the new
+            params from element `begin` on, rounded half to even.
     
     Raises:
         ShapeError: A dtype, a length, shared memory, an option or a range that does not fit.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,6 +79,15 @@ class LayerWeights:
         self.layers: list[dict[str, Tensor]] = [
             {name: pool.new(shapes[name]) for name in self._names} for _ in range(n_layers)
         ]
+
+    def places(self, parameters: Parameters) -> list[tuple[int, Tensor]]:
+        """Where every weight begins in `parameters.flat`, ascending, and its tensor."""
+        found: list[tuple[int, Tensor]] = []
+        for layer, tensors in enumerate(self.layers):
+            for name, tensor in tensors.items():
+                begin = parameters.slices[_LLAMA2C_NAMES.get(name, name)].start
+                found.append((begin + layer * tensor.array.size, tensor))
+        return sorted(found, key=operator.itemgetter(0))
 
     def upload(self, parameters: Parameters) -> None:
         """Rounds as `half_weight`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from .token_ids import check_ids
 from .training_pass import TrainingPass
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from typing_extensions import Self
@@ -172,6 +174,27 @@ class Model:
             self._training.upload()
         if self._inference is not None:
             self._inference.upload()
+
+    @contextmanager
+    def half_weights(self) -> Iterator[list[tuple[int, Float16Array]] | None]:
+        """Inside, `adam_update(..., halves=)` can upload the weights that it changes.
+
+        Yields:
+            Where the device reads weights, as pairs of the first element in `parameters.flat` and an
+            fp16 array. All must be filled: that stands for `upload_weights`. None where it cannot: before
+            the first upload, and where weights are baked in or packed.
+        """
+        training = self._training
+        if not (training.is_uploaded and training.reads_layer_weights_only):
+            yield None
+            return
+        assert training.layer_weights is not None
+        _, weights = training.layer_weights
+        with ExitStack() as locked:
+            places = weights.places(self.parameters)
+            for _, tensor in places:
+                locked.enter_context(tensor.surface.lock())
+            yield [(begin, tensor.array) for begin, tensor in places]
 
     def logits(self, tokens: npt.ArrayLike) -> Float32Array:
         """Logits of every position.

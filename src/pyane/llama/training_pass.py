@@ -90,6 +90,11 @@ class TrainingPass:
         return None if weights is None else (self._pool, weights)
 
     @property
+    def reads_layer_weights_only(self) -> bool:
+        """`layer_weights` are all that `upload` changes."""
+        return self.layer_weights is not None and self._classifier_kernels is None
+
+    @property
     def n_compiles(self) -> int:
         """Compilations so far."""
         return sum(kernels.n_compiles for kernels in self._all())
@@ -123,7 +128,7 @@ class TrainingPass:
 
     def _bind(self) -> None:
         # Weights that are baked in or packed go to the kernels that are bound when they are uploaded.
-        if self.layer_weights is None or self._classifier_kernels is not None:
+        if not self.reads_layer_weights_only:
             _ = self.forward, self.backward, self.output
 
     def _all(self) -> list[LayerKernels]:

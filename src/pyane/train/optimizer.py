@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Protocol
 
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from .state import TrainingState
 class TrainableModel(Protocol):
     """What training needs of `pyane.llama.Model`; described there.
 
-    It may also tell `timings` (seconds by phase of its last call), `n_compiles` (so far) and
+    It may also have `half_weights`, and tell `timings` (seconds by phase of its last call), `n_compiles` (so far) and
     `flops_per_step` (of one micro-batch: on the device, and in all).
     """
 
@@ -69,6 +70,7 @@ class Update:
         gradient_norm: Global norm before clipping; infinite when gradients overflowed.
         loss_scale: Loss scale used.
         skipped: Nothing was changed, because gradients overflowed.
+        uploaded: The device has the new weights already.
     """
 
     micro_batches: tuple[MicroBatch, ...]
@@ -76,6 +78,7 @@ class Update:
     gradient_norm: float
     loss_scale: float
     skipped: bool
+    uploaded: bool = False
 
     @property
     def loss(self) -> float:
@@ -121,7 +124,7 @@ class Optimizer:
             self.loss_scale = LossScale(state.loss_scale, state.good_steps)
 
     def step(self, index: int) -> Update:
-        """Make the step with this index, from 0. The weights are not uploaded.
+        """Make the step with this index, from 0. Whether weights are uploaded, `Update` tells.
 
         Raises:
             DivergenceError: The loss is not finite, or gradients overflow at any loss scale. Says
@@ -133,32 +136,36 @@ class Optimizer:
         gradients = model.gradients.flat
         norm = core.global_norm(gradients) / config.accumulation
         overflowed = overflowed or not math.isfinite(norm)
+        uploaded = False
         if overflowed:
             norm = math.inf
             self.skipped += 1
         else:
             clip = min(1.0, config.clip_norm / norm) if config.clip_norm and norm else 1.0
-            core.adam_update(
-                model.parameters.flat,
-                gradients,
-                self.m,
-                self.v,
-                step=index + 1 - self.skipped,
-                learning_rate=rate,
-                beta1=config.beta1,
-                beta2=config.beta2,
-                eps=config.epsilon,
-                weight_decay=config.weight_decay,
-                decayed=self._decayed,
-                grad_scale=clip / config.accumulation,
-                zero_grads=True,
-            )
+            with getattr(model, "half_weights", nullcontext)() as halves:
+                core.adam_update(
+                    model.parameters.flat,
+                    gradients,
+                    self.m,
+                    self.v,
+                    step=index + 1 - self.skipped,
+                    learning_rate=rate,
+                    beta1=config.beta1,
+                    beta2=config.beta2,
+                    eps=config.epsilon,
+                    weight_decay=config.weight_decay,
+                    decayed=self._decayed,
+                    grad_scale=clip / config.accumulation,
+                    zero_grads=True,
+                    halves=halves or [],
+                )
+            uploaded = halves is not None
             self._gradients_are_zero = True
         self.loss_scale.update(overflowed)
         if self.loss_scale.value < 1:
             msg = "gradients overflow even at loss scale 1"
             raise DivergenceError(msg)
-        return Update(tuple(batches), rate, norm, scale, overflowed)
+        return Update(tuple(batches), rate, norm, scale, overflowed, uploaded)
 
     def _add_gradients(self, index: int) -> tuple[list[MicroBatch], bool]:
         """Passes of a step, and whether one of them overflowed."""

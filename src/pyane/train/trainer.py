@@ -262,7 +262,7 @@ class Trainer:
                 update = self._optimizer.step(self.step)
             except DivergenceError as e:
                 self._diverge(str(e), self.step + 1)
-        self._uploaded = self._uploaded and update.skipped
+        self._uploaded = update.skipped or update.uploaded
         self.step += 1
         record = {
             "step": self.step,
