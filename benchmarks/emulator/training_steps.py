@@ -45,7 +45,9 @@ def rope() -> tuple[np.ndarray, np.ndarray]:
     return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
 
-def pyane_step(pipeline: str) -> Subject:
+def pyane_step(pipeline: str, adam_update: Callable[..., None] | None = None) -> Subject:
+    """With an `adam_update` that does, besides, what a caller wants."""
+
     def make(threads: int) -> tuple[dict[str, Any], Step]:
         import pyane  # noqa: PLC0415 - each subject imports what it needs
         from pyane._core import train as cpu  # noqa: PLC0415
@@ -68,7 +70,7 @@ def pyane_step(pipeline: str) -> Subject:
             uploaded = time.perf_counter()
             losses.append(model.loss_and_gradients(ids, targets))
             with model.half_weights() as halves:  # As the trainer does.
-                cpu.adam_update(
+                (adam_update or cpu.adam_update)(
                     weights.flat,
                     model.gradients.flat,
                     m.flat,
