@@ -147,7 +147,7 @@ void rmsnorm_backward(Floats dx, std::span<float> dw, ConstFloats dy, ConstFloat
   const std::size_t n_blocks = shape.batch * blocks_per_sequence(shape);
   // One row of partial sums per block, added in order afterwards: no order depends on threads.
   std::vector<double> dw_parts(n_blocks * shape.channels);
-  parallel_for(n_blocks, std::chrono::nanoseconds(shape.size()), [&](std::size_t i) {
+  parallel_for(n_blocks, std::chrono::nanoseconds(2 * shape.size()), [&](std::size_t i) {
     backward_block(dx, dw_parts.data() + i * shape.channels, dy, x, w.data(), shape, options,
                    block_at(shape, i));
   });

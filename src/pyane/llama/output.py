@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .._core import train as cpu
+from .aligned import aligned_zeros
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from .classifier import DeviceClassifier
@@ -33,10 +33,10 @@ class Output:
         self._parameters = parameters
         self._timings = timings
         self._classifier = classifier
-        self._normalised = np.empty((batch, config.dim, 1, positions), np.float32)
-        self._gradient = np.empty_like(self._normalised)
-        self._dnormalised = np.empty_like(self._normalised)
-        self.logits: Float32Array = np.empty((batch, positions, config.vocab_size), np.float32)
+        self._normalised = aligned_zeros((batch, config.dim, 1, positions))
+        self._gradient = aligned_zeros(self._normalised.shape)
+        self._dnormalised = aligned_zeros(self._normalised.shape)
+        self.logits = aligned_zeros((batch, positions, config.vocab_size))
 
     def forward(self, x: Float16Array) -> Float32Array:
         """Logits [B, S, V] of the residual stream [B, C, 1, S]. Overwritten by the next call."""

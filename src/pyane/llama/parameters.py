@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ShapeError
+from .aligned import aligned_zeros
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,17 +18,6 @@ if TYPE_CHECKING:
     from .config import Config
 
 Float32Array: TypeAlias = npt.NDArray[np.float32]
-
-# Of a cache line, and of the widest vectors: each load and store of them then touches one line.
-_ALIGNMENT = 64
-
-
-def zeros(n: int) -> Float32Array:
-    """[n] zeros that begin a cache line; NumPy's arrays usually do not."""
-    item = np.dtype(np.float32).itemsize
-    memory = np.zeros(n + _ALIGNMENT // item, np.float32)
-    start = -memory.ctypes.data % _ALIGNMENT // item
-    return memory[start : start + n]
 
 
 class Parameters:
@@ -49,7 +39,7 @@ class Parameters:
         """
         n = config.n_parameters
         if flat is None:
-            flat = zeros(n)
+            flat = aligned_zeros((n,))
         elif flat.shape != (n,) or flat.dtype != np.float32 or not flat.flags.c_contiguous:
             msg = (
                 f"Parameters: flat must be a contiguous float32 array of shape ({n},), "
