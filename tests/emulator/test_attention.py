@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pyane import mil
 from pyane.errors import MilVerifyError
 from tolerance import assert_within
 
@@ -82,6 +83,48 @@ def test_many_heads_are_taken_in_parts(evaluate, rng):
     got = evaluate(OP, {"query": query, "key": key, "value": value}, query.shape, np.float16)
     exact, size, magnitude = reference(query, key, value)
     assert_within(got, exact, bound(exact, size, magnitude, 262, np.float16))
+
+
+def bits(x: np.ndarray) -> np.ndarray:
+    """Of all but NaN, whose payload is the CPU's affair."""
+    return np.where(np.isnan(x), 1, x.view(np.uint16 if x.dtype == np.float16 else np.uint32))
+
+
+def causal(kind: str, n: int, dtype: type) -> np.ndarray:
+    visible = np.tril(np.ones((1, n, n), bool))
+    visible[:, 11] = False  # Sees nothing: NaN.
+    return visible if kind == "bool" else np.where(visible, 0, -np.inf).astype(dtype)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("kind", ["bool", "float"])
+@pytest.mark.parametrize("special", [None, np.nan, np.inf])
+def test_every_way_through_has_the_same_bits(emulator, evaluate, rng, dtype, kind, special):
+    """Some queries at a time are products one after the other, many are tiles; of a constant mask
+    hidden keys are left out, of one that is an input they are not."""
+    shape = (2, 135, 8)
+    arrays = {name: rng.normal(size=shape).astype(dtype) for name in ("query", "key", "value")}
+    arrays["key"][0, -1] += dtype(30)  # Only the last query sees it.
+    if special is not None:
+        arrays["value"][1, -1, -1] = special
+    mask = causal(kind, 135, dtype)
+
+    @mil.program(**dict.fromkeys(arrays, (mil.fp16 if dtype is np.float16 else mil.fp32)[shape]))
+    def with_constant(query, key, value):
+        return mil.scaled_dot_product_attention(
+            query=query, key=key, value=value, attn_mask=mask, name="y"
+        )
+
+    constant = emulator.compile(with_constant)(**arrays)
+    whole = evaluate(OP, arrays | {"attn_mask": mask}, shape, dtype)
+    np.testing.assert_array_equal(bits(constant), bits(whole))
+    np.testing.assert_array_equal(np.isnan(whole).all(-1)[0], np.arange(135) == 11)
+    for first in range(0, 135, 5):
+        part = slice(first, first + 5)
+        some = arrays | {"query": arrays["query"][:, part], "attn_mask": mask[:, part]}
+        got = evaluate(OP, some, (2, 5, 8), dtype)
+        np.testing.assert_array_equal(bits(got), bits(whole)[:, part])
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ class Case:
     scaling: str = ""  # "mul", "real_div", or "left": the number comes first.
     mask: str = ""
     exports: str = ""  # "output", "reader": who else wants the weights.
+    special: float = 0.0  # An element of a constant mask.
 
     def arrays(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         b, i, j, d, v = self.dims
@@ -52,6 +53,8 @@ class Case:
         mask = np.triu(np.full((i, j), hidden, self.dtype), 1)
         if self.mask == "nothing":  # Some queries see no key.
             mask[:: max(2, i // 3)] = hidden
+        if self.special:
+            mask[i // 2, 0] = self.special
         return mask[None, None]
 
     def program(self, arrays: dict[str, np.ndarray]) -> mil.Program:
@@ -166,6 +169,33 @@ def test_special_values(special, where, check, rng):
     arrays["m"] = arrays["m"] + np.triu(np.full((70, 70), -1e4, np.float16), 1)
     for at in (0, 33, 69):
         arrays[where][..., at % arrays[where].shape[-2], at % arrays[where].shape[-1]] = special
+    check(case, arrays)
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf, 65504.0, -65504.0, 9000.0, -5000.0])
+@pytest.mark.parametrize("mask", ["causal", "infinite"])
+def test_special_values_in_a_constant_mask(special, mask, check, rng):
+    """Hidden keys are left out only where nothing can bring them back."""
+    case = Case((2, 150, 150, 8, 8), mask=mask, exports="output", special=special)
+    check(case, case.arrays(rng))
+
+
+@pytest.mark.parametrize("factor", [20, 100, 300, 3000])
+def test_scores_that_outweigh_a_mask(factor, check, rng):
+    """From some thousands on they do, and from 65504 on they are infinite."""
+    case = Case((2, 150, 150, 64, 8), mask="causal", exports="output")
+    arrays = case.arrays(rng)
+    arrays["q"] *= factor
+    arrays["k"][..., 140] *= 4
+    check(case, arrays)
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf, 65504.0])
+@pytest.mark.parametrize("where", ["q", "k", "v"])
+def test_special_values_behind_a_constant_mask(special, where, check, rng):
+    case = Case((2, 150, 150, 8, 8), mask="causal", exports="output")
+    arrays = case.arrays(rng)
+    arrays[where][0, 1, -1, -1] = special
     check(case, arrays)
 
 

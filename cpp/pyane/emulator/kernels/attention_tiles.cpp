@@ -9,6 +9,7 @@
 
 #include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
+#include "pyane/emulator/kernels/attention_mask.h"
 #include "pyane/emulator/kernels/elements.h"
 #include "pyane/emulator/scratch.h"
 #include "pyane/linalg/gemm_kernel.h"
@@ -17,6 +18,9 @@
 // columns, is the right side of key @ query^T. So scores come out with one column per query, the
 // softmax runs down the columns without sums across vectors, and the weights are in the order in
 // which value^T @ weights reads its right side: nothing is transposed or packed in between.
+//
+// Keys that a constant mask hides from a whole panel are left out where this cannot be told from
+// the result: their weights are zero whatever their scores are.
 
 namespace pyane::emulator {
 namespace {
@@ -35,8 +39,6 @@ constexpr Index kMinTaskProducts = Index{1} << 20;
 constexpr Index kProductsPerNanosecond = 32;
 /// Weights of as many keys as stay in the first-level cache while all of value goes by.
 constexpr Index kWeightBytes = 32 * 1024;
-/// Larger constant masks are put in order where they are needed.
-constexpr Index kMaxMaskBytes = Index{32} << 20;
 
 Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
 Index round_up(Index a, Index b) { return divide_up(a, b) * b; }
@@ -61,6 +63,7 @@ class TiledAttention final : public Step {
       : spec_(std::move(spec)),
         kernel_(linalg::active_gemm_kernel()),
         table_(tile_table()),
+        mask_(spec_, mask),
         n_panels_(divide_up(spec_.n_queries, kernel_.nr)),
         k_step_(std::max<Index>(1, kWeightBytes / 4 / kernel_.nr)) {
     const Index products =
@@ -69,7 +72,6 @@ class TiledAttention final : public Step {
         std::min(divide_up(kWantedTasks, spec_.n_heads), products / kMinTaskProducts), 1,
         n_panels_);
     work_ = std::chrono::nanoseconds(spec_.n_heads * products / kProductsPerNanosecond);
-    if (mask != nullptr) pack_masks(mask);
     lay_out();
   }
 
@@ -79,7 +81,7 @@ class TiledAttention final : public Step {
                  [&](std::size_t task) { run_task(static_cast<Index>(task), arguments); });
   }
 
-  bool reads_input(std::size_t i) const override { return i != kMask || masks_.empty(); }
+  bool reads_input(std::size_t i) const override { return i != kMask || !mask_.is_packed(); }
 
  private:
   static constexpr std::size_t kMask = 3;
@@ -100,7 +102,7 @@ class TiledAttention final : public Step {
     layout_.queries = room(nr * spec_.width);
     layout_.weights = room(panel);
     layout_.scores = is_half() ? room(divide_up(panel, 2)) : layout_.weights;
-    layout_.mask = spec_.has_mask && masks_.empty() ? room(panel) : 0;
+    layout_.mask = spec_.has_mask && !mask_.is_packed() ? room(panel) : 0;
     layout_.softmax = room((Index{kSumLanes} + 1) * nr);
     layout_.sums = room(round_up(spec_.value_width, kernel_.mr) * nr);
     layout_.turned = room(nr * nr);
@@ -135,48 +137,6 @@ class TiledAttention final : public Step {
     }
   }
 
-  /// The mask of one panel of queries as [n_keys, nr] fp32; columns without a query are zero.
-  void pack_mask(const std::byte* data, Index offset, Index query, float* panel) const {
-    const auto n = static_cast<int>(std::min<Index>(kernel_.nr, spec_.n_queries - query));
-    const GemmOperand& mask = spec_.mask;
-    if (mask.dtype != DType::kBool) {
-      const bool is_half = mask.dtype == DType::kFp16;
-      const GemmSource source{.data = data + offset * (is_half ? 2 : 4),
-                              .is_half = is_half,
-                              .lane_stride = mask.row_stride,
-                              .k_stride = mask.col_stride,
-                              .lane_offsets = nullptr,
-                              .k_offsets = nullptr};
-      return kernel_.pack_b(from_lane(source, query), n, spec_.n_keys, panel, 0);
-    }
-    const std::byte* const first = data + offset + query * mask.row_stride;
-    for (Index key = 0; key < spec_.n_keys; ++key) {
-      for (Index lane = 0; lane < kernel_.nr; ++lane) {
-        const bool is_on =
-            lane < n && first[lane * mask.row_stride + key * mask.col_stride] != std::byte{0};
-        panel[key * kernel_.nr + lane] = is_on ? 1.0F : 0.0F;
-      }
-    }
-  }
-
-  /// A constant mask, once for all heads that share it.
-  void pack_masks(const std::byte* data) {
-    std::vector<Index> offsets;
-    for (const Index offset : spec_.mask.offsets) {
-      const auto found = std::find(offsets.begin(), offsets.end(), offset);
-      mask_of_head_.push_back(found - offsets.begin());
-      if (found == offsets.end()) offsets.push_back(offset);
-    }
-    const Index panel = spec_.n_keys * kernel_.nr;
-    const auto n_masks = static_cast<Index>(offsets.size());
-    if (n_masks * n_panels_ * panel > kMaxMaskBytes / 4) return;
-    masks_.resize(static_cast<std::size_t>(n_masks * n_panels_ * panel));
-    for (Index i = 0; i < n_masks * n_panels_; ++i) {
-      pack_mask(data, offsets[static_cast<std::size_t>(i / n_panels_)], i % n_panels_ * kernel_.nr,
-                masks_.data() + i * panel);
-    }
-  }
-
   // ---- Some panels of queries of one head
 
   void run_task(Index task, const StepArguments& arguments) const {
@@ -184,18 +144,50 @@ class TiledAttention final : public Step {
     const Index block = task % n_blocks_;
     auto* const memory =
         reinterpret_cast<float*>(thread_scratch(static_cast<std::size_t>(layout_.n_floats) * 4));
+    float* const keys = memory + layout_.keys;
     pack_rows(source(spec_.key, head, arguments.inputs[1].data, true), spec_.n_keys, spec_.width,
-              memory + layout_.keys);
+              keys);
     float* const values = memory + layout_.values;
     pack_rows(source(spec_.value, head, arguments.inputs[2].data, false), spec_.value_width,
               spec_.n_keys, values);
     // Zero weights add nothing, unless they meet infinities, or numbers so small that the sum of
     // products may be -0.
     const bool may_stop_early = spec_.value.dtype == DType::kFp16 && is_finite(values);
+    const float key_norm = may_stop_early && mask_.is_packed() ? largest_norm(keys) : 0.0F;
     for (Index panel = block * n_panels_ / n_blocks_; panel < (block + 1) * n_panels_ / n_blocks_;
          ++panel) {
-      run_panel(head, panel, may_stop_early, arguments, memory);
+      run_panel(head, panel, may_stop_early, key_norm, arguments, memory);
     }
+  }
+
+  /// Root of the sum of squares.
+  float norm(const float* x, Index n) const {
+    std::array<float, kSumLanes> lanes{};
+    table_.add_squares_to_lanes(x, static_cast<std::size_t>(n), lanes.data());
+    return std::sqrt(sum_lanes(lanes.data()));
+  }
+
+  /// Of a panel of keys: no key's is larger.
+  float largest_norm(const float* keys) const {
+    const Index panel = kernel_.mr * spec_.width;
+    float result = 0;
+    for (Index key = 0; key < spec_.n_keys; key += kernel_.mr) {
+      const float one = norm(keys + key * spec_.width, panel);
+      result = one <= result ? result : one;  // NaN stays.
+    }
+    return result;
+  }
+
+  /// How many keys the queries of a panel look at. No score is larger than the product of norms;
+  /// the errors of all these sums are far below a hundredth of it.
+  Index count_seen(Index head, Index panel, float key_norm, const float* queries) const {
+    const Index n_seen = mask_.n_seen(head, panel);
+    if (n_seen == spec_.n_keys || !mask_.depends_on_scores()) return n_seen;
+    float bound =
+        1.01F * key_norm * norm(queries, kernel_.nr * spec_.width) * std::abs(spec_.product_scale);
+    if (spec_.scaling == SoftmaxPanel::Scaling::kMultiply) bound *= std::abs(spec_.factor);
+    if (spec_.scaling == SoftmaxPanel::Scaling::kDivide) bound /= std::abs(spec_.factor);
+    return bound <= AttentionMask::kLargeScore ? n_seen : spec_.n_keys;
   }
 
   bool is_finite(const float* values) const {
@@ -205,17 +197,23 @@ class TiledAttention final : public Step {
     return std::all_of(lanes.begin(), lanes.end(), [](float sum) { return std::isfinite(sum); });
   }
 
-  void run_panel(Index head, Index panel, bool may_stop_early, const StepArguments& arguments,
-                 float* memory) const {
+  void run_panel(Index head, Index panel, bool may_stop_early, float key_norm,
+                 const StepArguments& arguments, float* memory) const {
     const Index query = panel * kernel_.nr;
     const auto n_queries = static_cast<int>(std::min<Index>(kernel_.nr, spec_.n_queries - query));
     // Whole vectors, so that nothing undefined is computed with.
     const auto columns = static_cast<int>(std::min<Index>(kernel_.nr, round_up(n_queries, 16)));
-    multiply_keys(head, query, n_queries, columns, arguments.inputs[0].data, memory);
+    float* const queries = memory + layout_.queries;
+    kernel_.pack_b(from_lane(source(spec_.query, head, arguments.inputs[0].data, true), query),
+                   n_queries, spec_.width, queries, 0);
+    const Index n_seen = may_stop_early && mask_.is_packed()
+                             ? count_seen(head, panel, key_norm, queries)
+                             : spec_.n_keys;
+    multiply_keys(n_seen, columns, memory);
 
     SoftmaxPanel softmax{.scores = memory + layout_.scores,
                          .weights = memory + layout_.weights,
-                         .n_keys = static_cast<std::size_t>(spec_.n_keys),
+                         .n_keys = static_cast<std::size_t>(n_seen),
                          .columns = static_cast<std::size_t>(columns),
                          .stride = static_cast<std::size_t>(kernel_.nr),
                          .scaling = spec_.scaling,
@@ -229,6 +227,8 @@ class TiledAttention final : public Step {
         is_half() ? table_.soften_halves(softmax) : table_.soften_floats(softmax);
 
     if (spec_.stores_weights) {
+      float* const weights = memory + layout_.weights;
+      std::fill(weights + n_seen * kernel_.nr, weights + spec_.n_keys * kernel_.nr, 0.0F);
       turn_over(memory + layout_.weights, spec_.n_keys, n_queries,
                 element(spec_.weights, head, query, arguments.outputs[1].data), spec_.weights,
                 memory + layout_.turned);
@@ -240,22 +240,14 @@ class TiledAttention final : public Step {
 
   const float* mask_panel(Index head, Index panel, const StepArguments& arguments,
                           float* memory) const {
-    if (!masks_.empty()) {
-      const Index which = mask_of_head_[static_cast<std::size_t>(head)];
-      return masks_.data() + (which * n_panels_ + panel) * spec_.n_keys * kernel_.nr;
-    }
+    if (mask_.is_packed()) return mask_.panel(head, panel);
     float* const target = memory + layout_.mask;
-    pack_mask(arguments.inputs[kMask].data, spec_.mask.offsets[static_cast<std::size_t>(head)],
-              panel * kernel_.nr, target);
+    mask_.pack(arguments.inputs[kMask].data, head, panel, target);
     return target;
   }
 
   /// Scores of a panel: [n_keys, nr].
-  void multiply_keys(Index head, Index query, int n_queries, int columns, const std::byte* data,
-                     float* memory) const {
-    float* const queries = memory + layout_.queries;
-    kernel_.pack_b(from_lane(source(spec_.query, head, data, true), query), n_queries, spec_.width,
-                   queries, 0);
+  void multiply_keys(Index n_keys, int columns, float* memory) const {
     auto* const scores = reinterpret_cast<std::byte*>(memory + layout_.scores);
     GemmTarget target{.data = nullptr,
                       .is_half = is_half(),
@@ -265,11 +257,11 @@ class TiledAttention final : public Step {
                       .bias_is_half = false,
                       .bias_is_per_row = false,
                       .scale = spec_.product_scale};
-    for (Index key = 0; key < spec_.n_keys; key += kernel_.mr) {
-      const auto rows = static_cast<int>(std::min<Index>(kernel_.mr, spec_.n_keys - key));
+    for (Index key = 0; key < n_keys; key += kernel_.mr) {
+      const auto rows = static_cast<int>(std::min<Index>(kernel_.mr, n_keys - key));
       target.data = scores + key * kernel_.nr * (is_half() ? 2 : 4);
-      kernel_.multiply(spec_.width, memory + layout_.keys + key * spec_.width, queries, nullptr,
-                       rows, columns, false, &target, nullptr);
+      kernel_.multiply(spec_.width, memory + layout_.keys + key * spec_.width,
+                       memory + layout_.queries, nullptr, rows, columns, false, &target, nullptr);
     }
   }
 
@@ -338,12 +330,11 @@ class TiledAttention final : public Step {
   AttentionSpec spec_;
   const GemmKernel& kernel_;
   const TileTable& table_;
+  AttentionMask mask_;
   Index n_panels_;  ///< Of nr queries.
   Index k_step_;
   Index n_blocks_ = 1;  ///< Tasks of a head.
   std::chrono::nanoseconds work_{};
-  std::vector<float> masks_;
-  std::vector<Index> mask_of_head_;
   Layout layout_;
 };
 
