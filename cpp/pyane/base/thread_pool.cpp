@@ -49,7 +49,6 @@ bool spin_until(const Ready& ready) {
       if (ready()) return true;
       relax();
     }
-    std::this_thread::yield();  // Where cores are short, to whoever it waits for.
   } while (Clock::now() < end);
   return false;
 }
