@@ -18,7 +18,7 @@ def rows(settings: Settings) -> Iterator[Row]:
         workers = {
             n: stack.enter_context(Worker("training_steps", "pyane-dynamic", n)) for n in counts
         }
-        found = take_turns({str(n): worker for n, worker in workers.items()}, settings.rounds(12))
+        found = take_turns({str(n): worker for n, worker in workers.items()}, settings.rounds(9))
     one = seconds(found["1"]).as_rate(1, "steps/s")
     for n in counts[1:]:
         mine = seconds(found[str(n)]).as_rate(1, "steps/s")

@@ -65,7 +65,7 @@ def ours(settings: Settings, n: int) -> Iterator[Row]:
                 "fma": lambda: base.measure_fma_gflops(n),
                 "triad": lambda: base.measure_triad_gbps(MEMORY_BYTES, n),
             },
-            settings.rounds(12),
+            settings.rounds(9),
         )
     mine = seconds(found["dynamic"])
     yield Row(f"{WORK}, dynamic", n, mine, "its floor", floor(found), FLOOR_TARGET)
@@ -87,7 +87,7 @@ def rows(settings: Settings) -> Iterator[Row]:
                 Worker("training_steps", peer, n) as theirs,
             ):
                 check([mine, theirs])
-                found = take_turns({"mine": mine, "theirs": theirs}, settings.rounds(12))
+                found = take_turns({"mine": mine, "theirs": theirs}, settings.rounds(9))
                 engine = str(theirs.facts["engine"])
             yield Row(
                 f"{WORK}, dynamic",
