@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "check.h"
+#include "pyane/base/interrupt.h"
 #include "pyane/base/thread_pool.h"
 #include "pyane/engine/request_list.h"
 
@@ -162,6 +163,36 @@ void test_first_failure() {
   }
 }
 
+class Slow final : public Request {
+ public:
+  Slow(bool fails, std::uint64_t key) : fails_(fails) {
+    footprint_.writes = {key};
+    footprint_.work = std::chrono::milliseconds(5);
+  }
+  void evaluate() override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    if (fails_) throw std::runtime_error("slow");
+  }
+  const Footprint* footprint() const override { return &footprint_; }
+
+ private:
+  bool fails_;
+  Footprint footprint_;
+};
+
+/// Stopped from outside while a request fails, too: neither is left for the next list.
+void test_interrupt() {
+  struct Stopped {};
+  pyane::set_num_threads(2);
+  std::vector<std::shared_ptr<Request>> requests;
+  for (std::uint64_t i = 0; i < 40; ++i) requests.push_back(std::make_shared<Slow>(i == 39, i));
+  {
+    const pyane::InterruptScope scope([] { throw Stopped(); });
+    CHECK_THROWS(Stopped, pyane::evaluate_in_order(requests));
+  }
+  pyane::evaluate_in_order(std::span(requests).first(8));
+}
+
 void test_callers_at_once() {
   pyane::set_num_threads(4);
   std::atomic<int> count{0};
@@ -185,6 +216,7 @@ int main() {
   test_as_if_in_order();
   test_independent_ones_overlap();
   test_first_failure();
+  test_interrupt();
   test_callers_at_once();
   return 0;
 }

@@ -22,6 +22,7 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 void RequestGraph::evaluate(Requests requests) {
   std::chrono::nanoseconds work{};
   for (const auto& request : requests) work += request->footprint()->work;
+  error_ = nullptr;  // Of a list that was stopped from outside.
   build(requests);
   n_left_.store(static_cast<int>(requests.size()));
   first_failed_.store(static_cast<int>(requests.size()));
