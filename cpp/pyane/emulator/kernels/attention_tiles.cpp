@@ -227,11 +227,10 @@ class TiledAttention final : public Step {
         is_half() ? table_.soften_halves(softmax) : table_.soften_floats(softmax);
 
     if (spec_.stores_weights) {
-      float* const weights = memory + layout_.weights;
-      std::fill(weights + n_seen * kernel_.nr, weights + spec_.n_keys * kernel_.nr, 0.0F);
-      turn_over(memory + layout_.weights, spec_.n_keys, n_queries,
-                element(spec_.weights, head, query, arguments.outputs[1].data), spec_.weights,
+      std::byte* const weights = element(spec_.weights, head, query, arguments.outputs[1].data);
+      turn_over(memory + layout_.weights, n_seen, n_queries, weights, spec_.weights,
                 memory + layout_.turned);
+      clear_hidden(n_seen, n_queries, weights);
     }
     const Index n_keys = may_stop_early ? static_cast<Index>(n_used) : spec_.n_keys;
     multiply_values(n_keys, n_queries, columns,
@@ -298,6 +297,19 @@ class TiledAttention final : public Step {
   static std::byte* element(const GemmOperand& x, Index head, Index row, std::byte* data) {
     const Index offset = x.offsets[static_cast<std::size_t>(head)] + row * x.row_stride;
     return data + offset * static_cast<Index>(dtype_size(x.dtype));
+  }
+
+  /// Weights of keys that no query of a panel sees.
+  void clear_hidden(Index first, Index n_queries, std::byte* weights) const {
+    const auto bytes = static_cast<Index>(dtype_size(spec_.weights.dtype));
+    const Index stride = spec_.weights.col_stride * bytes;
+    const Index n_together = stride == bytes ? spec_.n_keys - first : 1;
+    for (Index query = 0; query < n_queries; ++query) {
+      std::byte* const row = weights + query * spec_.weights.row_stride * bytes;
+      for (Index key = first; key < spec_.n_keys; key += n_together) {
+        std::fill_n(row + key * stride, n_together * bytes, std::byte{0});
+      }
+    }
   }
 
   /// Columns of [n_rows, nr] fp32 become rows of `layout` at `out`.
