@@ -265,3 +265,25 @@ def test_every_half_through_exp_sigmoid_silu(emulator):
             np.testing.assert_array_equal(
                 bits(other[name])[~is_nan], bits(expected)[~is_nan], err_msg=name
             )
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 131])
+@pytest.mark.parametrize("dtype", [mil.fp16, mil.fp32], ids=["fp16", "fp32"])
+def test_rows_that_begin_anywhere(emulator, n, dtype):
+    """Tiles in the tensors themselves, at any alignment, with nothing touched beside them."""
+
+    @mil.program(x=dtype[1, 3, 1, n + 3], y=dtype[1, 3, 1, n + 1])
+    def program(x: mil.Var, y: mil.Var) -> mil.Var:
+        a = mil.slice_by_size(x=x, begin=[0, 0, 0, 3], size=[1, 3, 1, n])
+        b = mil.slice_by_size(x=y, begin=[0, 0, 0, 1], size=[1, 3, 1, n])
+        product = mil.mul(x=a, y=mil.relu(x=b))
+        return mil.concat(values=[y, product, y], axis=3, interleave=False, name="z")
+
+    rng = np.random.default_rng(n)
+    numpy_type = np.float16 if dtype is mil.fp16 else np.float32
+    x = rng.standard_normal((1, 3, 1, n + 3)).astype(numpy_type)
+    y = rng.standard_normal((1, 3, 1, n + 1)).astype(numpy_type)
+    product = x[..., 3:] * np.maximum(y[..., 1:], numpy_type(0))
+    expected = np.concatenate([y, product, y], axis=3)
+    np.testing.assert_array_equal(emulator.compile(program)(x=x, y=y), expected)

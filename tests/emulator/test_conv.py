@@ -53,6 +53,8 @@ CASES = {
     "3d": ((1, 3, 6, 7, 5), (4, 3, 2, 3, 2), {"pad_type": "same", "strides": [1, 2, 1]}),
     "deep": ((1, 70, 5, 5), (33, 70, 3, 3), {"pad_type": "same"}),
     "wide": ((1, 3, 40, 50), (16, 3, 3, 3), {"pad_type": "same"}),
+    # Patches in place, more of them than stay in the first-level cache.
+    "deep and wide": ((1, 40, 12, 34), (19, 40, 3, 3), {"pad_type": "same"}),
 }
 
 
@@ -95,7 +97,9 @@ def test_conv(case, has_bias, is_constant, rng):
 
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-@pytest.mark.parametrize("case", ["pointwise", "same", "all", "depthwise", "3d", "deep"])
+@pytest.mark.parametrize(
+    "case", ["pointwise", "same", "all", "depthwise", "3d", "deep", "deep and wide"]
+)
 def test_conv_on_every_instruction_set(case, dtype, rng):
     x_shape, weight_shape, attributes = CASES[case]
     x, weight, bias = operands(rng, x_shape, weight_shape, weight_shape[0], dtype)
@@ -107,7 +111,7 @@ def test_conv_on_every_instruction_set(case, dtype, rng):
 
 
 @pytest.mark.usefixtures("isa")
-@pytest.mark.parametrize("case", ["pointwise", "all", "depthwise", "deep", "wide"])
+@pytest.mark.parametrize("case", ["pointwise", "all", "depthwise", "deep", "wide", "deep and wide"])
 def test_conv_same_bits_for_any_number_of_threads(case, rng):
     x_shape, weight_shape, attributes = CASES[case]
     x, weight, _ = operands(rng, x_shape, weight_shape, 1)
