@@ -1,6 +1,7 @@
 #include "pyane/emulator/kernels/attention_mask.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace pyane::emulator {
 namespace {
@@ -28,11 +29,12 @@ AttentionMask::AttentionMask(const AttentionSpec& spec, const std::byte* data)
       nr_(kernel_.nr),
       n_panels_((n_queries_ + nr_ - 1) / nr_) {
   if (data == nullptr) return;
-  std::vector<Index> offsets;  // Heads may share a mask.
+  std::vector<Index> offsets;
+  std::unordered_map<Index, Index> known;  // Heads may share a mask.
   for (const Index offset : operand_.offsets) {
-    const auto found = std::find(offsets.begin(), offsets.end(), offset);
-    mask_of_head_.push_back(found - offsets.begin());
-    if (found == offsets.end()) offsets.push_back(offset);
+    const auto [found, is_new] = known.try_emplace(offset, static_cast<Index>(offsets.size()));
+    mask_of_head_.push_back(found->second);
+    if (is_new) offsets.push_back(offset);
   }
   const Index n_all = static_cast<Index>(offsets.size()) * n_panels_;
   if (n_all > kMaxBytes / 4 / nr_ / n_keys_) return;

@@ -34,9 +34,10 @@ using linalg::GemmTarget;
 /// Tasks: a number that any few threads share evenly, but none so small that giving it away and
 /// packing keys and values for it show.
 constexpr Index kWantedTasks = 12;
-constexpr Index kMinTaskProducts = Index{1} << 20;
+constexpr double kMinTaskProducts = 1 << 20;
 /// About what one thread does, the softmax included.
-constexpr Index kProductsPerNanosecond = 32;
+constexpr double kProductsPerNanosecond = 32;
+constexpr double kLongTime = 1e12;  // Nanoseconds: all threads are worth it.
 /// Weights of as many keys as stay in the first-level cache while all of value goes by.
 constexpr Index kWeightBytes = 32 * 1024;
 
@@ -66,12 +67,15 @@ class TiledAttention final : public Step {
         mask_(spec_, mask),
         n_panels_(divide_up(spec_.n_queries, kernel_.nr)),
         k_step_(std::max<Index>(1, kWeightBytes / 4 / kernel_.nr)) {
-    const Index products =
-        n_panels_ * kernel_.nr * spec_.n_keys * (spec_.width + spec_.value_width);
-    n_blocks_ = std::clamp<Index>(
-        std::min(divide_up(kWantedTasks, spec_.n_heads), products / kMinTaskProducts), 1,
-        n_panels_);
-    work_ = std::chrono::nanoseconds(spec_.n_heads * products / kProductsPerNanosecond);
+    // In fp64: sizes that nobody has the memory for may not overflow.
+    const double products = static_cast<double>(spec_.n_queries) *
+                            static_cast<double>(spec_.n_keys) *
+                            static_cast<double>(spec_.width + spec_.value_width);
+    const double most_tasks = std::min(static_cast<double>(divide_up(kWantedTasks, spec_.n_heads)),
+                                       products / kMinTaskProducts);
+    n_blocks_ = std::clamp<Index>(static_cast<Index>(most_tasks), 1, n_panels_);
+    const double work = static_cast<double>(spec_.n_heads) * products / kProductsPerNanosecond;
+    work_ = std::chrono::nanoseconds(static_cast<Index>(std::min(work, kLongTime)));
     lay_out();
   }
 
