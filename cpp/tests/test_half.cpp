@@ -1,5 +1,8 @@
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "check.h"
 #include "pyane/base/half.h"
@@ -20,5 +23,19 @@ int main() {
   CHECK(float_to_half(65520.0F) == 0x7C00);
   CHECK(float_to_half(0x1p-25F) == 0);
   CHECK(float_to_half(std::bit_cast<float>(0x33000001U)) == 1);
+  // Turned over, from and to memory without room to spare.
+  for (const auto& [rows, cols] : {std::pair{1, 1}, {65, 9}, {64, 64}, {7, 130}, {130, 71}}) {
+    std::vector<float> source(static_cast<std::size_t>(rows * cols));
+    for (std::size_t i = 0; i < source.size(); ++i) source[i] = static_cast<float>(i);
+    std::vector<pyane::half_bits> target(source.size());
+    pyane::float_to_half_transposed(source.data(), target.data(), static_cast<std::size_t>(rows),
+                                    static_cast<std::size_t>(cols));
+    for (int r = 0; r < rows; ++r) {
+      for (int c = 0; c < cols; ++c) {
+        CHECK(target[static_cast<std::size_t>(c * rows + r)] ==
+              float_to_half(source[static_cast<std::size_t>(r * cols + c)]));
+      }
+    }
+  }
   return 0;
 }
