@@ -147,7 +147,7 @@ class Pool {
     if (wanted == 0) return;
     for (const auto& worker : workers_) {
       if (helpers_.size() == wanted) return;
-      if (worker->state.load(std::memory_order_relaxed) != State::kIdle) continue;
+      if (worker->state.load() != State::kIdle) continue;
       worker->share = helpers_.size() + 1;
       State expected = State::kIdle;
       if (worker->state.compare_exchange_strong(expected, State::kOffered)) {
@@ -155,9 +155,9 @@ class Pool {
       }
     }
     for (std::size_t left = worth_waking(work); left > 0 && helpers_.size() < wanted; --left) {
-      const auto asleep = std::ranges::find_if(workers_, [](const auto& worker) {
-        return worker->state.load(std::memory_order_relaxed) == State::kAsleep;
-      });
+      const auto asleep = std::ranges::find_if(
+          workers_, [](const auto& worker) { return worker->state.load() == State::kAsleep; });
+      // Perhaps one who has been awake, and through with his share, since this call began.
       if (asleep == workers_.end()) return;
       (*asleep)->share = helpers_.size() + 1;
       (*asleep)->state.store(State::kOffered);
