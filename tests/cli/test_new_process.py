@@ -32,6 +32,7 @@ def limited(self):
     used.append(1)
     upload(self)
 llama.Model.upload_weights = limited
+del llama.Model.half_weights  # which would upload without it
 with open(os.environ["PROCESSES"], "a") as file:
     print(os.getpid(), file=file)
 """
