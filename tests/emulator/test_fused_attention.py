@@ -32,6 +32,7 @@ class Case:
     mask: str = ""
     exports: str = ""  # "output", "reader": who else wants the weights.
     special: float = 0.0  # An element of a constant mask.
+    number: float = 0.3  # What scores are scaled by.
 
     def arrays(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         b, i, j, d, v = self.dims
@@ -63,7 +64,7 @@ class Case:
 
         def body(q: mil.Var, k: mil.Var, v: mil.Var, m: mil.Var | None = None):
             x = mil.matmul(x=q, y=k, transpose_x=self.turned[0], transpose_y=not self.turned[1])
-            number = self.dtype(0.3)
+            number = self.dtype(self.number)
             if self.scaling == "mul":
                 x = mil.mul(x=x, y=number)
             elif self.scaling == "left":
@@ -190,12 +191,25 @@ def test_scores_that_outweigh_a_mask(factor, check, rng):
     check(case, arrays)
 
 
+@pytest.mark.parametrize("factor", [0.01, 100.0])
+@pytest.mark.parametrize("mask", ["causal", "infinite"])
+def test_scores_that_are_infinite_before_they_are_scaled(factor, mask, check, rng):
+    """A product of 102400 is infinite in fp16, and times 0.01 it still is: behind a mask, NaN."""
+    scaling = "mul" if factor < 1 else "real_div"
+    case = Case((1, 150, 150, 64, 8), scaling=scaling, number=factor, mask=mask, exports="output")
+    arrays = case.arrays(rng)
+    arrays["q"][...] = arrays["k"][...] = 0
+    arrays["q"][0, 0, 0] = arrays["k"][0, 0, :, 140] = 40
+    check(case, arrays)
+
+
+@pytest.mark.parametrize("at", [100, -1])
 @pytest.mark.parametrize("special", [np.nan, np.inf, 65504.0])
 @pytest.mark.parametrize("where", ["q", "k", "v"])
-def test_special_values_behind_a_constant_mask(special, where, check, rng):
-    case = Case((2, 150, 150, 8, 8), mask="causal", exports="output")
+def test_special_values_behind_a_constant_mask(special, where, at, check, rng):
+    case = Case((2, 150, 150, 8, 8), turned=(False,) * 3, mask="causal", exports="output")
     arrays = case.arrays(rng)
-    arrays[where][0, 1, -1, -1] = special
+    arrays[where][0, 1, at, -1] = special
     check(case, arrays)
 
 
@@ -254,6 +268,27 @@ def test_what_others_read_is_not_fused():
         )
     kernel = pyane.device("emulator").compile(program(""))
     assert ("matmul", "softmax", "matmul") in groups_of(kernel)
+
+
+def test_a_product_of_two_weights(rng):
+    """Of two softmaxes: it can be the second product of one of them only."""
+
+    @mil.program(q=mil.fp32[2, 16, 8], k=mil.fp32[2, 24, 8], m=mil.fp32[2, 16, 8])
+    def attention(q, k, m):
+        scores = [mil.matmul(x=x, y=k, transpose_x=False, transpose_y=True) for x in (q, m)]
+        left, right = (mil.softmax(x=x, axis=-1) for x in scores)
+        return mil.matmul(x=left, y=right, transpose_x=False, transpose_y=True, name="y")
+
+    kernel = pyane.device("emulator").compile(attention)
+    assert ("matmul", "softmax", "matmul") in groups_of(kernel)
+    arrays = {n: rng.standard_normal(a.shape).astype(np.float32) for n, a in kernel.inputs.items()}
+    q, k, m = (arrays[n].astype(np.float64) for n in "qkm")
+    left, right = (np.exp(x @ k.swapaxes(1, 2)) for x in (q, m))
+    left, right = (x / x.sum(-1, keepdims=True) for x in (left, right))
+    # Sums of up to 24 terms in fp32, and scores up to 20 in magnitude.
+    np.testing.assert_allclose(
+        evaluate(kernel, arrays)["y"], left @ right.swapaxes(1, 2), rtol=2.0**-16, atol=0
+    )
 
 
 def test_an_operand_made_in_between(rng):

@@ -150,9 +150,10 @@ std::vector<AttentionNodes> find_attention(const Graph& graph) {
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     if (graph.nodes[i].record->op != "softmax") continue;
     const auto found = Search(graph).from(i);
-    // The second product of one may be the first of another: whoever comes first has it.
+    // The second product of one may be the first of another, or of both: whoever comes first has
+    // it.
     const bool is_taken = found && std::any_of(all.begin(), all.end(), [&](const auto& other) {
-                            return other.result == found->scores;
+                            return other.result == found->scores || other.result == found->result;
                           });
     if (found && !is_taken) all.push_back(*found);
   }

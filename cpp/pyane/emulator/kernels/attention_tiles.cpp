@@ -38,6 +38,7 @@ constexpr double kMinTaskProducts = 1 << 20;
 /// About what one thread does, the softmax included.
 constexpr double kProductsPerNanosecond = 32;
 constexpr double kLongTime = 1e12;  // Nanoseconds: all threads are worth it.
+constexpr float kLargestHalf = 65504.0F;
 /// Weights of as many keys as stay in the first-level cache while all of value goes by.
 constexpr Index kWeightBytes = 32 * 1024;
 
@@ -171,13 +172,14 @@ class TiledAttention final : public Step {
     return std::sqrt(sum_lanes(lanes.data()));
   }
 
-  /// Of a panel of keys: no key's is larger.
+  /// Of a panel of keys: no key's is larger. Not finite if one of them is not.
   float largest_norm(const float* keys) const {
     const Index panel = kernel_.mr * spec_.width;
     float result = 0;
     for (Index key = 0; key < spec_.n_keys; key += kernel_.mr) {
       const float one = norm(keys + key * spec_.width, panel);
-      result = one <= result ? result : one;  // NaN stays.
+      if (!std::isfinite(one)) return one;
+      result = std::max(result, one);
     }
     return result;
   }
@@ -189,6 +191,8 @@ class TiledAttention final : public Step {
     if (n_seen == spec_.n_keys || !mask_.depends_on_scores()) return n_seen;
     float bound =
         1.01F * key_norm * norm(queries, kernel_.nr * spec_.width) * std::abs(spec_.product_scale);
+    // Rounded to infinity, a score stays that however small the factor is.
+    if (is_half() && !(bound <= kLargestHalf)) return spec_.n_keys;
     if (spec_.scaling == SoftmaxPanel::Scaling::kMultiply) bound *= std::abs(spec_.factor);
     if (spec_.scaling == SoftmaxPanel::Scaling::kDivide) bound /= std::abs(spec_.factor);
     return bound <= AttentionMask::kLargeScore ? n_seen : spec_.n_keys;
