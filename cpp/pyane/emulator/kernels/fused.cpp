@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "pyane/base/half.h"
@@ -17,9 +19,60 @@
 namespace pyane::emulator {
 namespace {
 
-/// Element operations that one thread does in the time that it takes to give work to others.
-constexpr std::int64_t kWorthSharing = std::int64_t{1} << 17;
-constexpr std::int64_t kOperationsPerNs = 16;
+/// Less than this is not worth the cost of chunks.
+constexpr std::chrono::nanoseconds kWorthSharing = std::chrono::microseconds(8);
+
+/// About how long 16 elements of an operation take one thread with AVX-512, in ns; less than twice
+/// as long with AVX2 (docs/performance.md).
+std::int64_t cost(const FusedOperation& operation) {
+  if (operation.reduction != ChainReduction::kNone) return 1;
+  switch (operation.node.op) {
+    case TileOp::kFloorDiv:
+    case TileOp::kInverse:
+    case TileOp::kMod:
+    case TileOp::kRealDiv:
+    case TileOp::kRsqrt:
+    case TileOp::kSoftsign:
+    case TileOp::kSqrt:
+      return 3;
+    case TileOp::kElu:
+    case TileOp::kErf:
+    case TileOp::kExp:
+    case TileOp::kExp2:
+    case TileOp::kGelu:
+    case TileOp::kGeluSigmoid:
+    case TileOp::kGeluTanh:
+    case TileOp::kLog:
+    case TileOp::kPow:
+    case TileOp::kScaledTanh:
+    case TileOp::kSigmoid:
+    case TileOp::kSilu:
+    case TileOp::kSoftplus:
+    case TileOp::kSoftplusParametric:
+    case TileOp::kSubExp:
+    case TileOp::kTanh:
+      return 8;
+    case TileOp::kAcos:
+    case TileOp::kAsin:
+    case TileOp::kAtan:
+    case TileOp::kAtanh:
+    case TileOp::kCos:
+    case TileOp::kCosh:
+    case TileOp::kSin:
+    case TileOp::kSinh:
+    case TileOp::kTan:
+      return 100;
+    default:
+      return 1;
+  }
+}
+
+/// The whole chain: its operations, and one load and one store.
+std::chrono::nanoseconds time_on_one_thread(const FusedChain& chain) {
+  const std::int64_t per_16 = std::transform_reduce(
+      chain.operations.begin(), chain.operations.end(), std::int64_t{2}, std::plus<>(), cost);
+  return std::chrono::nanoseconds(chain.output_layouts.front().count() * per_16 / 16);
+}
 
 /// Dense elements of `dtype` to a tile.
 void widen(DType dtype, const std::byte* source, void* tile, std::size_t n) {
@@ -332,14 +385,12 @@ class Fused final : public Step {
  public:
   explicit Fused(const FusedChain& chain)
       : tiling_(layouts(chain), chain.axis), program_(compile_chain(chain, tiling_)) {
-    const TensorLayout& any = chain.output_layouts.front();
-    const auto n_operations = static_cast<std::int64_t>(chain.operations.size() + 2);
-    is_small_ = any.count() * n_operations <= kWorthSharing;
-    work_ = std::chrono::nanoseconds(any.count() * n_operations / kOperationsPerNs);
+    work_ = time_on_one_thread(chain);
   }
 
   void run(const StepArguments& arguments) const override {
-    const std::int64_t per_chunk = is_small_ ? tiling_.n_blocks() : tiling_.blocks_per_chunk();
+    const std::int64_t per_chunk =
+        work_ < kWorthSharing ? tiling_.n_blocks() : tiling_.blocks_per_chunk();
     const auto body = [&](std::size_t chunk) {
       const std::int64_t begin = static_cast<std::int64_t>(chunk) * per_chunk;
       const std::int64_t end = std::min(begin + per_chunk, tiling_.n_blocks());
@@ -355,7 +406,6 @@ class Fused final : public Step {
  private:
   Tiling tiling_;
   FusedProgram program_;
-  bool is_small_ = false;
   std::chrono::nanoseconds work_{};
 };
 
