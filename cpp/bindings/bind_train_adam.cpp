@@ -1,5 +1,8 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <functional>
+#include <initializer_list>
 #include <utility>
 #include <vector>
 
@@ -12,13 +15,35 @@ using py::literals::operator""_a;
 using namespace pyane;            // NOLINT(google-build-using-namespace)
 using namespace pyane::bindings;  // NOLINT(google-build-using-namespace)
 
+namespace {
+
+using Halves = std::vector<std::pair<std::size_t, py::array>>;
+
+/// Threads write them while others read and write the buffers, and each other's parts of them.
+void check_halves_apart(const char* where, const Halves& halves,
+                        std::initializer_list<std::pair<const char*, const py::array*>> buffers) {
+  std::vector<const py::array*> arrays;
+  for (const auto& [begin, values] : halves) {
+    if (values.size() != 0) arrays.push_back(&values);
+  }
+  std::ranges::sort(arrays, std::less<>(), [](const py::array* array) { return array->data(); });
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
+    for (const auto& [name, buffer] : buffers) {
+      check_disjoint(where, "halves", *arrays[i], name, *buffer);
+    }
+    if (i > 0) check_disjoint(where, "arrays of halves", *arrays[i - 1], "others", *arrays[i]);
+  }
+}
+
+}  // namespace
+
 void bind_train_adam(py::module_& train) {
   train.def(
       "adam_update",
       [](py::array& params, py::array& grads, py::array& m, py::array& v, std::int64_t step,
          double learning_rate, double beta1, double beta2, double eps, double weight_decay,
          const std::vector<std::pair<std::size_t, std::size_t>>& decayed, double grad_scale,
-         bool zero_grads, std::vector<std::pair<std::size_t, py::array>> halves) {
+         bool zero_grads, Halves halves) {
         constexpr const char* kWhere = "adam_update";
         const auto params_view = float32_out(kWhere, "params", params);
         const auto grads_view = float32_out(kWhere, "grads", grads);
@@ -39,6 +64,8 @@ void bind_train_adam(py::module_& train) {
           half_segments.push_back(
               {.begin = begin, .values = float16_out(kWhere, "halves", values)});
         }
+        check_halves_apart(kWhere, halves,
+                           {{"params", &params}, {"grads", &grads}, {"m", &m}, {"v", &v}});
         const AdamOptions options = {.step = step,
                                      .learning_rate = learning_rate,
                                      .beta1 = beta1,
@@ -54,7 +81,7 @@ void bind_train_adam(py::module_& train) {
       py::kw_only(), "step"_a, "learning_rate"_a, "beta1"_a = 0.9, "beta2"_a = 0.999,
       "eps"_a = 1e-8, "weight_decay"_a = 0.0,
       "decayed"_a = std::vector<std::pair<std::size_t, std::size_t>>(), "grad_scale"_a = 1.0,
-      "zero_grads"_a = false, "halves"_a = std::vector<std::pair<std::size_t, py::array>>(),
+      "zero_grads"_a = false, "halves"_a = Halves(),
       R"doc(One step of AdamW over flat buffers, in one pass.
 
 Args:
@@ -71,8 +98,8 @@ Args:
     decayed: (begin, end) element ranges, ascending and disjoint.
     grad_scale: Factor on every gradient: 1 / loss scale, 1 / micro-batches, clipping.
     zero_grads: Leave grads 0 for the next step.
-    halves: (begin, float16 array) pairs, ascending and disjoint: each array is filled with the new
-        params from element `begin` on, rounded half to even.
+    halves: (begin, float16 array) pairs, ascending and disjoint: each array, of any shape, is filled
+        with the new params from element `begin` on, rounded half to even. The arrays share no memory.
 
 Raises:
     ShapeError: A dtype, a length, shared memory, an option or a range that does not fit.

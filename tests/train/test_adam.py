@@ -65,17 +65,39 @@ def test_halves(rng: np.random.Generator, n_threads: int) -> None:
 
 
 def test_halves_must_fit() -> None:
-    buffers = [np.zeros(10, np.float32) for _ in range(4)]
+    buffers = [np.ones(10, np.float32) for _ in range(4)]
     half = np.zeros(4, np.float16)
+    frozen = np.zeros(4, np.float16)
+    frozen.flags.writeable = False
     for wrong, match in (
         ([(7, half)], r"inside \[0, 10\), got 4 elements from 7 on after 0"),
         ([(11, half[:0])], "got 0 elements from 11 on"),
         ([(2, half), (5, half.copy())], "got 4 elements from 5 on after 6"),
         ([(0, half.view(np.int16))], "halves must be float16, got int16"),
         ([(0, half[::2])], "halves must be C-contiguous"),
+        ([(0, frozen)], "halves must be writeable, got .* read-only"),
+        ([(0, half[:2]), (4, half[1:])], "arrays of halves and others must not share memory"),
+        *(
+            ([(0, buffer.view(np.float16)[4:8])], f"halves and {name} must not share memory")
+            for name, buffer in zip(("params", "grads", "m", "v"), buffers, strict=True)
+        ),
     ):
         with pytest.raises(ShapeError, match=match):
-            train.adam_update(*buffers, step=1, learning_rate=0.1, halves=wrong)
+            train.adam_update(*buffers, step=1, learning_rate=0.1, zero_grads=True, halves=wrong)
+        for buffer in buffers:
+            np.testing.assert_array_equal(buffer, 1)
+        np.testing.assert_array_equal(half, 0)
+    with pytest.raises(TypeError):  # Never a copy, which would be filled instead.
+        train.adam_update(*buffers, step=1, learning_rate=0.1, halves=[(0, [1.0])])
+
+
+def test_halves_of_what_is_not_finite() -> None:
+    """As float_to_half: too large is infinite, NaN stays one."""
+    params = np.array([1e5, -np.inf, np.nan, 65504.0], np.float32)
+    grads, m, v = (np.zeros(4, np.float32) for _ in range(3))
+    half = np.zeros((2, 2), np.float16)
+    train.adam_update(params, grads, m, v, step=1, learning_rate=0.0, halves=[(0, half)])
+    np.testing.assert_array_equal(half.ravel(), [np.inf, -np.inf, np.nan, 65504.0])
 
 
 def test_first_step_is_the_learning_rate() -> None:

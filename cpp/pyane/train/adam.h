@@ -41,12 +41,12 @@ struct AdamOptions {
 ///
 /// @param params, grads, m, v  [n] each, no overlap. grads are written only with zero_grads.
 /// @param decayed  Segments that weight_decay applies to, ascending and disjoint.
-/// @param halves  Copies of the new parameters for a device, ascending and disjoint: made while
-/// these
-///                are in the caches, which saves a pass over them.
-/// @throws ShapeError  if lengths differ, `decayed` or `halves` are not as said, or an option is
-/// out of range
-///                     (step < 1, betas outside [0, 1), eps or weight_decay negative, not finite).
+/// @param halves  Copies of the new parameters for a device, ascending and disjoint, in memory of
+///                their own: made while these are in the caches, which saves a pass over them.
+/// @throws ShapeError  if lengths differ, `decayed` or `halves` are not ascending, disjoint and
+///                     inside [0, n), or an option is out of range (step < 1, betas outside
+///                     [0, 1), eps or weight_decay negative, anything not finite). Nothing has
+///                     been changed then.
 ///
 /// Factors are computed in fp64 and rounded once to fp32, like the elements. Bit-identical for any
 /// number of threads. Source: Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2 with the

@@ -77,8 +77,8 @@ def adam_update(params: numpy.ndarray, grads: numpy.ndarray, m: numpy.ndarray, v
         decayed: (begin, end) element ranges, ascending and disjoint.
         grad_scale: Factor on every gradient: 1 / loss scale, 1 / micro-batches, clipping.
         zero_grads: Leave grads 0 for the next step.
-        halves: (begin, float16 array) pairs, ascending and disjoint: each array is filled with the new
-            params from element `begin` on, rounded half to even.
+        halves: (begin, float16 array) pairs, ascending and disjoint: each array, of any shape, is filled
+            with the new params from element `begin` on, rounded half to even. The arrays share no memory.
     
     Raises:
         ShapeError: A dtype, a length, shared memory, an option or a range that does not fit.
