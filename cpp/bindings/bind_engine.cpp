@@ -251,8 +251,9 @@ void bind_engine(py::module_& m) {
         pyane::evaluate_in_order(requests);
       },
       py::arg("requests"),
-      "Evaluates the requests as if in order, without returning to Python; small ones that touch "
-      "nothing of each other at the same time.");
+      "Evaluates the requests as if in order, without returning to Python; small ones that need "
+      "not "
+      "wait for each other at the same time.");
   engine.def("signature", &signature, py::arg("text"), py::arg("function"),
              "Names of a function's parameters and results as declared.");
   bind_emulator(engine);

@@ -7,6 +7,8 @@
 /// only one that runs handlers.
 class Interruptible {
  public:
+  /// @throws Error  in a handler that has been called in the middle of such work: what that keeps
+  /// per thread (scratch memory, a list's graph, a request's lock) is in use.
   Interruptible();
 
  private:

@@ -89,12 +89,15 @@ class Request:
 def evaluate(requests: Iterable[Request]) -> None:
     """Evaluate requests as if one after the other, without returning to Python in between.
 
-    On the emulator, neighbours that are small and touch no surface that another of them writes run at
-    the same time, on the thread pool: results are the same.
+    On the emulator, small ones next to each other run on the thread pool, each as soon as those
+    before it are done whose surfaces or states it shares, unless both only read them. Results are the
+    same.
 
     Raises:
-        EvaluateError: Of the first request that fails. Those after it are not evaluated, but for ones
-            that ran at the same time, of which it reads nothing and they read nothing of it.
+        EvaluateError: Of the first request in the list that fails, whose outputs are then undefined.
+            All before it have been evaluated; of those after it none that shares with it what one of
+            the two writes, and of the others perhaps some.
+        Error: Called by a signal handler that interrupted an evaluation or compilation.
     """
     natives = []
     refusal = None

@@ -143,3 +143,46 @@ def test_other_threads_are_not_stopped():
     thread.join()
     assert not failures
     np.testing.assert_array_equal(kernel.outputs["y"], expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_handlers_cannot_evaluate_in_the_middle(threads):
+    """What an evaluation keeps for its thread, a list's graph and scratch memory, is in use then."""
+
+    @mil.program(x=mil.fp16[1, 64, 1, 64])
+    def short(x: mil.Var) -> mil.Var:
+        return mil.softmax(x=x, axis=1, name="y")
+
+    device = pyane.device("emulator")
+    kernel = device.compile(short)
+    surfaces = [[pyane.Surface(kernel.surface_bytes) for _ in "xy"] for _ in range(4)]
+    requests = [kernel.bind({"x": x}, {"y": y}) for x, y in surfaces]
+    calls = {
+        "evaluate": kernel.evaluate,
+        "list": lambda: pyane.evaluate(requests),
+        "compile": lambda: device.compile(short),
+    }
+    refused: list[str] = []
+
+    def handler(*_: object) -> None:
+        for name, call in calls.items():
+            with pytest.raises(pyane.Error, match=r"signal handler that interrupts .* set a flag"):
+                call()
+            refused.append(name)
+
+    before = signal.signal(signal.SIGALRM, handler)
+    n_threads = pyane.num_threads()
+    pyane.set_num_threads(threads)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.15)
+        while not refused:
+            pyane.evaluate(requests * 5_000)
+        # Between evaluations it is a function like others.
+        signal.signal(signal.SIGALRM, lambda *_: calls["list"]())
+        signal.raise_signal(signal.SIGALRM)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        pyane.set_num_threads(n_threads)
+    assert refused == list(calls)
+    pyane.evaluate(requests)

@@ -22,13 +22,17 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 void RequestGraph::evaluate(Requests requests) {
   std::chrono::nanoseconds work{};
   for (const auto& request : requests) work += request->footprint()->work;
-  error_ = nullptr;  // Of a list that was stopped from outside.
   build(requests);
   n_left_.store(static_cast<int>(requests.size()));
   first_failed_.store(static_cast<int>(requests.size()));
   n_ready_.store(static_cast<int>(ready_.size()));
-  // A thread that comes late finds nothing left to do; one that comes never is not missed.
-  parallel_for(at(num_threads()), work, [&](std::size_t) { this->work(requests); });
+  try {
+    // A thread that comes late finds nothing left to do; one that comes never is not missed.
+    parallel_for(at(num_threads()), work, [&](std::size_t) { this->work(requests); });
+  } catch (...) {  // Stopped from outside, which counts for more than what failed meanwhile.
+    error_ = nullptr;
+    throw;
+  }
   if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 

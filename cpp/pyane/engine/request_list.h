@@ -7,11 +7,12 @@
 
 namespace pyane {
 
-/// Evaluates requests as if one after the other. Neighbours that are small and touch nothing of
-/// each other run at the same time on the thread pool.
+/// Evaluates requests as if one after the other. Small ones that stand next to each other run on
+/// the thread pool, each as soon as those before it are done that write what it reads or writes, or
+/// read what it writes.
 ///
-/// @throws EvaluateError  of the first one that fails. None after it has been evaluated, but for
-/// those that ran at the same time, whose results nobody else reads.
+/// @throws  what the first one in the list that fails throws. All before it have been evaluated
+/// then; of those after it none that needs to wait for it, and of the others some.
 void evaluate_in_order(std::span<const std::shared_ptr<Request>> requests);
 
 }  // namespace pyane

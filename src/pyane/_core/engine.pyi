@@ -277,7 +277,7 @@ def emulated_ops() -> list[str]:
     """
 def evaluate(requests: collections.abc.Sequence[Request]) -> None:
     """
-    Evaluates the requests as if in order, without returning to Python; small ones that touch nothing of each other at the same time.
+    Evaluates the requests as if in order, without returning to Python; small ones that need not wait for each other at the same time.
     """
 def open_surface(native_id: typing.SupportsInt | typing.SupportsIndex) -> Surface:
     """
