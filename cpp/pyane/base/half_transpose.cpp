@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 
 #include "pyane/base/half.h"
@@ -11,6 +12,8 @@ namespace {
 /// Rows and columns of a tile: two cache lines of fp16 to be written at once, and 8 KiB in all.
 constexpr std::size_t kTile = 64;
 constexpr std::size_t kLanes = 8;
+/// Of one thread, about.
+constexpr std::size_t kElementsPerNs = 2;
 
 using Halves = half_bits __attribute__((vector_size(kLanes * sizeof(half_bits))));
 using Tile = std::array<half_bits, kTile * kTile>;
@@ -62,7 +65,8 @@ void transpose_tile(const Tile& tile, half_bits* target, std::size_t target_stri
 
 void float_to_half_transposed(const float* source, half_bits* target, std::size_t rows,
                               std::size_t cols) {
-  parallel_for((cols + kTile - 1) / kTile, [&](std::size_t stripe) {
+  const std::chrono::nanoseconds work(rows * cols / kElementsPerNs);
+  parallel_for((cols + kTile - 1) / kTile, work, [&](std::size_t stripe) {
     const std::size_t c = stripe * kTile;
     const std::size_t n_cols = std::min(kTile, cols - c);
     Tile tile;
