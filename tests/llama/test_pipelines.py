@@ -14,7 +14,7 @@ import backend
 import llama_golden as golden
 import pyane
 from pyane._core import train as cpu
-from pyane.errors import CompileBudgetError, ConfigError, EvaluateError
+from pyane.errors import CompileBudgetError, CompileError, ConfigError, EvaluateError
 from pyane.llama import PRESETS, Config, Model, Parameters, create_model
 from pyane.llama.classifier import classifier_shape
 from pyane.llama.kernels import KernelShape
@@ -336,6 +336,51 @@ def test_a_spent_budget_is_found_before_anything_changes(monkeypatch: pytest.Mon
         pyane.Error, match="PYANE_COMPILE_BUDGET must be a positive number, got 'many'"
     ):
         device.budget()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_upload_that_fails_halfway_can_be_repeated(
+    is_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = golden.load("gqa_tied")
+    tokens, targets = case.tokens[0, :, :-1], case.targets[0]
+    compile_program = pyane.Device.compile
+    left = 10**6
+
+    def fail(self: pyane.Device, *program: Any) -> pyane.Kernel:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            msg = "no more"
+            raise CompileError(msg)
+        return compile_program(self, *program)
+
+    monkeypatch.setattr(pyane.Device, "compile", fail)
+    with make_model(case, pipeline="static") as model:
+        if not is_first:
+            model.upload_weights()
+            model.parameters["wq"][...] *= 0.5
+        left = 7
+        with pytest.raises(CompileError, match="no more"):
+            model.upload_weights()
+        left = 0
+        if is_first:  # It tries again by itself.
+            with pytest.raises(CompileError, match="no more"):
+                model.loss_and_gradients(tokens, targets)
+        else:
+            with pytest.raises(
+                EvaluateError, match=r"of layer 1 is not .* its last upload_weights"
+            ):
+                model.loss_and_gradients(tokens, targets)
+        left = 10**6
+        model.upload_weights()
+        model.zero_gradients()
+        found = model.loss_and_gradients(tokens, targets), model.gradients.flat.tobytes()
+    with make_model(case) as model:
+        if not is_first:
+            model.parameters["wq"][...] *= 0.5
+        expected = model.loss_and_gradients(tokens, targets)
+        assert found == (expected, model.gradients.flat.tobytes())
 
 
 SMALL = """program(1.3) [buildInfo = dict<string, string>({})] {

@@ -40,6 +40,16 @@ def test_pipelines_train_to_the_same_weights(tmp_path: Path) -> None:
     assert run(tmp_path / "single", pipeline="static", blobs="single") == plain
 
 
+def test_steps_that_overflow_upload_nothing_new(tmp_path: Path) -> None:
+    """Adam itself uploads in the first of these, and not when a step is skipped; over micro-batches."""
+    settings = {"accumulation": 2, "loss_scale": 2.0**24, "steps": 12, "save_every": 5}
+    plain = run(tmp_path / "dynamic", **settings)
+    last = json.loads(plain["metrics.jsonl"].splitlines()[-1])
+    assert 0 < last["skipped"] < 12
+    assert run(tmp_path / "packed", weights_as="packed", **settings) == plain
+    assert run(tmp_path / "static", pipeline="static", **settings) == plain
+
+
 def test_classifier_on_the_device(tmp_path: Path) -> None:
     """fp16 logits: other losses, by no more than their rounding of numbers below 16."""
     found = [run(tmp_path / cls, cls=cls)["metrics.jsonl"] for cls in ("cpu", "ane")]
