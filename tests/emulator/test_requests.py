@@ -305,7 +305,8 @@ def test_immutable_weights_outlive_their_names(emulator, kept):
     data = np.arange(64, dtype=F16)
     blob, (offset,) = mil.pack_blobs([data])
     weights = kept(blob)
-    kernel = emulator.compile(plus_constant(64, "w", offset), {"w": weights})
+    path = "@model_path/weights/w.bin"
+    kernel = emulator.compile(plus_constant(64, path, offset), {path: weights})
     del weights, blob
     gc.collect()
     np.testing.assert_array_equal(kernel(np.zeros(64)), data)
@@ -316,12 +317,13 @@ def test_views_of_changing_memory_are_copied(emulator):
     data = np.arange(4, dtype=F16)
     blob, (offset,) = mil.pack_blobs([data])
     buffer = bytearray(blob)
-    text = plus_constant(4, "w", offset)
+    path = "@model_path/weights/w.bin"
+    text = plus_constant(4, path, offset)
     frozen = np.frombuffer(buffer, np.uint8)
     frozen.flags.writeable = False
     for weights in (memoryview(buffer).toreadonly(), frozen, frozen.data):
         buffer[:] = blob.tobytes()
-        kernel = emulator.compile(text, {"w": weights})
+        kernel = emulator.compile(text, {path: weights})
         buffer[:] = bytes(len(buffer))
         np.testing.assert_array_equal(kernel(np.zeros(4)), data)
 

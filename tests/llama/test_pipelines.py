@@ -271,7 +271,7 @@ def test_an_update_uploads_what_it_changes(name: str) -> None:
     tokens, targets = case.tokens[0, :, :-1], case.targets[0]
     found = []
     for in_one_pass in (False, True):
-        with make_model(case) as model:
+        with make_model(case, weights_as="inputs") as model:
             with model.half_weights() as halves:
                 assert halves is None  # Nothing has been uploaded yet.
             model.loss_and_gradients(tokens, targets)
