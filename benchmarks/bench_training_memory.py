@@ -76,17 +76,20 @@ def main() -> None:
     tokens = rng.integers(0, config.vocab_size, (args.batch, args.seq + 1)).astype(np.int32)
     losses, resident = [], []
     for step in range(args.steps):
-        model.zero_gradients()
         losses.append(model.loss_and_gradients(tokens[:, :-1], tokens[:, 1:]))
-        cpu.adam_update(
-            parameters.flat,
-            model.gradients.flat,
-            m.flat,
-            v.flat,
-            step=step + 1,
-            learning_rate=3e-4,
-        )
-        model.upload_weights()
+        with model.half_weights() as halves:
+            cpu.adam_update(
+                parameters.flat,
+                model.gradients.flat,
+                m.flat,
+                v.flat,
+                step=step + 1,
+                learning_rate=3e-4,
+                zero_grads=True,
+                halves=halves or [],
+            )
+        if halves is None:
+            model.upload_weights()
         resident.append(round(resident_gb(), 3))
     fp32 = 4 * 4 * config.n_parameters / 1e9
     result = {

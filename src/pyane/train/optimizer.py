@@ -23,8 +23,8 @@ from .state import TrainingState
 class TrainableModel(Protocol):
     """What training needs of `pyane.llama.Model`; described there.
 
-    It may also have `half_weights`, and tell `timings` (seconds by phase of its last call), `n_compiles` (so far) and
-    `flops_per_step` (of one micro-batch: on the device, and in all).
+    It may also have `half_weights`, and tell `timings` (seconds by phase of its last call),
+    `n_compiles` (so far) and `flops_per_step` (of one micro-batch: on the device, and in all).
     """
 
     config: Config
