@@ -57,6 +57,11 @@ void test_sharing() {
   CHECK(second->n_bytes() == first->n_bytes());
   CHECK(second->data() != first->data());
   CHECK(second->native_id() != first->native_id());
+  CHECK(second->memory_key() == first->memory_key());
+  CHECK(second->shares_memory_with(*first));
+  const auto other = pyane::create_surface(8192);
+  CHECK(other->memory_key() != first->memory_key());
+  CHECK(!other->shares_memory_with(*first));
   std::memcpy(first->data(), "hello", 6);
   CHECK(std::memcmp(second->data(), "hello", 6) == 0);
   first.reset();  // The memory lives as long as anyone has it.

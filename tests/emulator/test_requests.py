@@ -495,19 +495,23 @@ def test_lists_are_as_if_in_order(emulator, threads):
     pyane.set_num_threads(threads)
     kernels = [step_kernel(emulator, factor) for factor in (0.5, 2.0, -1.0)]
     shared = [pyane.Surface(kernels[0].surface_bytes) for _ in range(8)]
-    rng = np.random.default_rng(threads)
+    # The same memory, mapped at another place.
+    again = [pyane.Surface.open(surface.native_id) for surface in shared]
+    rng, sides = np.random.default_rng(threads), np.random.default_rng(8)
     values = [rng.integers(-8, 8, 64).astype(F16) for _ in shared]
     requests = []
     expected = [value.copy() for value in values]
     for _ in range(300):
         which, source, target = (int(i) for i in rng.integers(0, (3, 8, 8)))
-        requests.append(kernels[which].bind({"x": shared[source]}, {"y": shared[target]}))
+        x, y = ((shared, again)[int(i)] for i in sides.integers(0, 2, 2))
+        requests.append(kernels[which].bind({"x": x[source]}, {"y": y[target]}))
         expected[target] = (expected[source] * F16((0.5, 2.0, -1.0)[which])) + F16(1)
-    for surface, value in zip(shared, values, strict=True):
-        surface.array((64,), F16)[...] = value
-    pyane.evaluate(requests)
-    for surface, value in zip(shared, expected, strict=True):
-        np.testing.assert_array_equal(surface.array((64,), F16), value)
+    for _ in range(30):  # The first few on threads that are still asleep.
+        for surface, value in zip(shared, values, strict=True):
+            surface.array((64,), F16)[...] = value
+        pyane.evaluate(requests)
+        for surface, value in zip(shared, expected, strict=True):
+            np.testing.assert_array_equal(surface.array((64,), F16), value)
 
 
 @pytest.mark.usefixtures("one_thread_after")
