@@ -22,7 +22,8 @@ def test_zeros_begin_a_cache_line(shape: tuple[int, ...]) -> None:
         assert array.shape == shape
         assert array.dtype == np.float32
         assert array.ctypes.data % 64 == 0 or not array.size
-        assert array.flags.c_contiguous and array.flags.writeable
+        assert array.flags.c_contiguous
+        assert array.flags.writeable
         assert not array.any()
         array += 1
 
