@@ -166,6 +166,20 @@ def test_operands_of_every_shape(compare):
     compare(program, x=halves(6, 40, 30), t=halves(30, 40, 6), c=halves(40, 1), s=halves(1, 30))
 
 
+@pytest.mark.parametrize(("shape", "axis"), [((3, 2), 0), ((5, 40), 1), ((2, 33, 17), 1)])
+def test_what_is_not_reduced_but_as_small_comes_first(compare, shape, axis):
+    """The chain has the dimensions of what it reduces, not those of its first operation."""
+    small = tuple(1 if i == axis else n for i, n in enumerate(shape))
+
+    @mil.program(x=mil.fp16[shape], y=mil.fp16[small])
+    def program(x: mil.Var, y: mil.Var) -> mil.Var:
+        gate = mil.silu(x=y)
+        mean = mil.reduce_mean(x=mil.sub(x=x, y=y), axes=[axis], keep_dims=True)
+        return mil.sub(x=mil.add(x=mean, y=gate), y=mil.relu(x=mean), name="z")
+
+    compare(program, x=halves(*shape), y=halves(*small))
+
+
 def test_results_of_other_types(compare):
     @mil.program(x=mil.fp16[20, 100], n=mil.int32[20, 1])
     def program(x, n):

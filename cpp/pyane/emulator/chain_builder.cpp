@@ -25,8 +25,10 @@ TensorLayout along_channels(const TensorLayout& vector, std::size_t rank) {
 ChainBuilder::ChainBuilder(const Graph& graph, const NodeGroup& group)
     : graph_(graph), group_(group) {
   ChainShape shape = *chain_shape(graph.nodes[group[0]], graph.function);
+  // Not by combining them in this order: one of reduced values may come first.
   for (const std::size_t member : group) {
-    shape = *combined(shape, *chain_shape(graph.nodes[member], graph.function));
+    const ChainShape own = *chain_shape(graph.nodes[member], graph.function);
+    if (own.axis >= 0) shape = own;
   }
   dims_ = shape.dims;
   chain_.axis = shape.axis;

@@ -12,6 +12,22 @@ namespace {
 constexpr std::size_t kMaxGroup = 48;
 constexpr std::size_t kNone = static_cast<std::size_t>(-1);
 
+Shape reduced(const ChainShape& shape) {
+  Shape dims = shape.dims;
+  if (shape.axis >= 0) dims[static_cast<std::size_t>(shape.axis)] = 1;
+  return dims;
+}
+
+/// Of two chains together; nullopt: they do not fit.
+std::optional<ChainShape> combined(const ChainShape& a, const ChainShape& b) {
+  if (a == b) return a;
+  if ((a.axis < 0) == (b.axis < 0)) return std::nullopt;
+  const ChainShape& along = a.axis < 0 ? b : a;
+  const Shape& dims = a.axis < 0 ? a.dims : b.dims;
+  if (dims != along.dims && dims != reduced(along)) return std::nullopt;
+  return along;
+}
+
 class Fuser {
  public:
   Fuser(const std::vector<Node>& nodes, const mil::VerifiedFunction& function,
@@ -153,12 +169,6 @@ std::optional<int> long_axis(const Node& node, const mil::OpContext& op, const S
   return found;
 }
 
-Shape reduced(const ChainShape& shape) {
-  Shape dims = shape.dims;
-  if (shape.axis >= 0) dims[static_cast<std::size_t>(shape.axis)] = 1;
-  return dims;
-}
-
 }  // namespace
 
 std::optional<ChainShape> chain_shape(const Node& node, const mil::VerifiedFunction& function) {
@@ -176,15 +186,6 @@ std::optional<ChainShape> chain_shape(const Node& node, const mil::VerifiedFunct
   const bool is_inner = std::all_of(at + 1, x.dims.end(), [](auto d) { return d == 1; });
   if (*at > (is_inner ? Tiling::kMaxInner : Tiling::kMaxOuter)) return std::nullopt;
   return ChainShape{x.dims, *axis};
-}
-
-std::optional<ChainShape> combined(const ChainShape& a, const ChainShape& b) {
-  if (a == b) return a;
-  if ((a.axis < 0) == (b.axis < 0)) return std::nullopt;
-  const ChainShape& along = a.axis < 0 ? b : a;
-  const Shape& dims = a.axis < 0 ? a.dims : b.dims;
-  if (dims != along.dims && dims != reduced(along)) return std::nullopt;
-  return along;
 }
 
 std::vector<NodeGroup> fuse(const std::vector<Node>& nodes, const mil::VerifiedFunction& function,

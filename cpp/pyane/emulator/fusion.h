@@ -31,9 +31,6 @@ struct ChainShape {
 /// Of a node that can be part of a chain; nullopt: it cannot.
 std::optional<ChainShape> chain_shape(const Node& node, const mil::VerifiedFunction& function);
 
-/// Of two chains together; nullopt: they do not fit.
-std::optional<ChainShape> combined(const ChainShape& a, const ChainShape& b);
-
 /// The groups in an order in which they can be evaluated.
 ///
 /// Nodes join those that feed them where their shapes form a chain: the group runs where its last
