@@ -55,12 +55,11 @@ void vectorized(const Body& body) {
 }
 #endif
 
-/// Sum of lanes[0 .. kLanes), halving pairwise. Destroys them.
-template <typename T>
+/// Sum of lanes[0 .. 2 * kHalf), halving pairwise. Destroys them.
+template <std::size_t kHalf = kLanes / 2, typename T>
 PYANE_INLINE inline T sum_lanes(T* lanes) {
-  for (std::size_t width = kLanes / 2; width != 0; width /= 2) {
-    for (std::size_t l = 0; l < width; ++l) lanes[l] += lanes[l + width];
-  }
+  for (std::size_t l = 0; l < kHalf; ++l) lanes[l] += lanes[l + kHalf];
+  if constexpr (kHalf > 1) sum_lanes<kHalf / 2>(lanes);
   return lanes[0];
 }
 
