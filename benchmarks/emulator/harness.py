@@ -117,10 +117,10 @@ def skipped(work: str, why: str, threads: int = 0) -> Row:
     return Row(work, threads, None, note=f"skipped: {why}")
 
 
-WARM_SECONDS = 1e-3
+WARM_SECONDS = 3e-3
 
 
-def timer(call: Callable[[], object], *, seconds: float = 2e-3) -> Subject:
+def timer(call: Callable[[], object], *, seconds: float = 1e-2) -> Subject:
     """Seconds of a call, over as many calls as take `seconds`; warm after this returns."""
     call()
     start = time.perf_counter()
