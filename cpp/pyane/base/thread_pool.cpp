@@ -27,9 +27,9 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 // What follows was measured on a virtual machine, where waking a thread costs the caller 5 to 20 us
-// and the thread is there after 50 to 200; one that spins is there after 0.3 us. Spinning as long
-// as waking takes wastes at most as much again as sleeping at once would.
-constexpr auto kSpinTime = std::chrono::microseconds(100);
+// and the thread is there after 50 to 200; one that spins is there after 0.3 us. Spinning outlasts
+// what Python does between two kernels of a training step, 50 to 150 us.
+constexpr auto kSpinTime = std::chrono::microseconds(300);
 // Work that is worth sharing with one thread more, when that spins and when it sleeps.
 constexpr std::chrono::nanoseconds kWorthAThread = std::chrono::microseconds(4);
 constexpr std::chrono::nanoseconds kWorthWaking = std::chrono::microseconds(200);
