@@ -117,6 +117,7 @@ def skipped(work: str, why: str, threads: int = 0) -> Row:
     return Row(work, threads, None, note=f"skipped: {why}")
 
 
+PAUSE_SECONDS = 20e-3
 WARM_SECONDS = 3e-3
 
 
@@ -128,7 +129,10 @@ def timer(call: Callable[[], object], *, seconds: float = 1e-2) -> Subject:
     calls = max(1, round(seconds / max(time.perf_counter() - start, 1e-7)))
 
     def subject() -> float:
-        # Others had their turn, and threads fell asleep: in a model calls follow each other.
+        # Who had the turn before may still hold the cores: PyTorch's threads, and ONNX Runtime's, look
+        # for more work for some ms.
+        time.sleep(PAUSE_SECONDS)
+        # In a model calls follow each other, so that threads are awake.
         awake = time.perf_counter() + WARM_SECONDS
         while time.perf_counter() < awake:
             call()
