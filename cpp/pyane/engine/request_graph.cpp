@@ -40,6 +40,7 @@ void RequestGraph::build(Requests requests) {
   nodes_.assign(requests.size(), {});
   links_.clear();
   ready_.clear();
+  ready_.reserve(requests.size());  // Nothing is allocated while others wait for lock_.
   std::size_t n_uses = 1;
   for (const auto& request : requests) {
     const Footprint& own = *request->footprint();
