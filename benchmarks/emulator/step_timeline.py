@@ -25,7 +25,6 @@ from pyane._core import base
 from pyane._core import train as cpu
 from pyane.llama import backward, forward, model, output
 from pyane.llama import step as llama_step
-from pyane.llama.kernels import BACKWARD, FORWARD
 from pyane.llama.step import Step
 from pyane.llama.timings import Timings
 
@@ -42,6 +41,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.kernels: set[str] = set()
 
     def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -67,6 +67,7 @@ class Recorder:
         for step in steps:
             for copy in step.copies:
                 self.timed("copies", copy.run)()
+            self.kernels.add(step.kernel.name)
             self.timed(step.kernel.name, llama_step.evaluate)([step.request])
 
 
@@ -91,8 +92,9 @@ class _Watched:
         return Queue()
 
 
-def measure(pipeline: str, counts: list[int], rounds: int) -> tuple[dict, dict]:
-    """Samples by thread count and part, in seconds; and the last events by thread count."""
+def measure(pipeline: str, counts: list[int], rounds: int) -> tuple[dict, dict, set[str]]:
+    """Samples by thread count and part, in seconds; the last events by thread count; which parts are
+    kernels."""
     recorder = Recorder()
     recorder.install()
     _, step = pyane_step(pipeline, recorder.timed("adam_update", cpu.adam_update))(counts[0])
@@ -114,7 +116,7 @@ def measure(pipeline: str, counts: list[int], rounds: int) -> tuple[dict, dict]:
             for name, seconds in sums.items():
                 samples[n][name].append(seconds)
             last[n] = list(recorder.events)
-    return samples, last
+    return samples, last, recorder.kernels
 
 
 def table(samples: dict[int, dict[str, list[float]]]) -> str:
@@ -135,8 +137,8 @@ def table(samples: dict[int, dict[str, list[float]]]) -> str:
     return "\n".join(lines)
 
 
-def chrome_trace(last: dict[int, list[Event]]) -> dict[str, Any]:
-    kernels = {kernel.name for kernel in FORWARD + BACKWARD}
+def chrome_trace(last: dict[int, list[Event]], kernels: set[str]) -> dict[str, Any]:
+    """Kernels in one row, what the CPU does between them in another, for each thread count."""
     events = []
     for n, found in last.items():
         zero = min(begin for _, begin, _ in found)
@@ -157,24 +159,36 @@ def chrome_trace(last: dict[int, list[Event]]) -> dict[str, Any]:
     return {"traceEvents": events}
 
 
+def numbers(text: str) -> list[int]:
+    return [int(n) for n in text.split(",")]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.emulator.step_timeline",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--threads", default="1,2,4", help="numbers of threads, by commas")
+    parser.add_argument(
+        "--threads",
+        type=numbers,
+        default=[1, 2, 4],
+        metavar="N,N,...",
+        help="numbers of threads",
+    )
     parser.add_argument("--pipeline", choices=("dynamic", "static"), default="dynamic")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--trace", type=Path, help="write a Chrome trace here")
     args = parser.parse_args()
-    counts = [n for n in map(int, args.threads.split(",")) if n <= usable_cores()]
+    counts = [n for n in args.threads if 1 <= n <= usable_cores()]
     if not counts:
-        parser.error(f"--threads: only {usable_cores()} cores may be used, got '{args.threads}'")
-    samples, last = measure(args.pipeline, counts, args.rounds)
+        parser.error(f"--threads must be from 1 to {usable_cores()} cores, got {args.threads}")
+    if args.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {args.rounds}")
+    samples, last, kernels = measure(args.pipeline, counts, args.rounds)
     print(table(samples))
     if args.trace:
-        args.trace.write_text(json.dumps(chrome_trace(last)) + "\n")
+        args.trace.write_text(json.dumps(chrome_trace(last, kernels)) + "\n")
 
 
 if __name__ == "__main__":
