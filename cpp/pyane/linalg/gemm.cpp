@@ -8,6 +8,7 @@
 
 #include "pyane/base/ceilings.h"
 #include "pyane/base/cpu.h"
+#include "pyane/base/divide.h"
 #include "pyane/base/error.h"
 #include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
@@ -58,8 +59,6 @@ constexpr Index kMaxBlockCols = 256;
 constexpr Index kProductsPerNs = 32;
 /// More than this is not packed as a whole.
 constexpr std::size_t kMaxSharedBytes = std::size_t{32} << 20;
-
-Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
 
 std::size_t floats_to_bytes(Index n) {
   const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(float);

@@ -4,15 +4,10 @@
 #include <chrono>
 #include <utility>
 
+#include "pyane/base/divide.h"
 #include "pyane/base/thread_pool.h"
 
 namespace pyane::linalg {
-namespace {
-
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-}  // namespace
-
 float* GrowingFloats::get(std::int64_t n) {
   if (size_ < n) {
     memory_.reset();

@@ -212,8 +212,7 @@ std::unique_ptr<Step> prepare_attention(const PrepareContext& context) {
   }
   const bool is_exact = hardware::mac_unit(context, 0, 1, dim(query, 1)) == nullptr &&
                         hardware::mac_unit(context, 0, 2, n_keys) == nullptr;
-  const bool is_empty = std::min({n_heads, n_keys, dim(query, 1), dim(context.inputs[2], 1)}) == 0;
-  if (is_exact && !is_empty && n_queries >= kFewQueries) return prepare_tiles(context);
+  if (is_exact && n_queries >= kFewQueries) return prepare_tiles(context);
   const std::int64_t bytes_per_head = n_queries * n_keys * 4;
   std::int64_t at_once = std::clamp<std::int64_t>(kScoreBytes / bytes_per_head, 1, n_heads);
   while (n_heads % at_once != 0) --at_once;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "pyane/base/divide.h"
 #include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
 #include "pyane/emulator/kernels/attention_mask.h"
@@ -41,9 +42,6 @@ constexpr double kLongTime = 1e12;  // Nanoseconds: all threads are worth it.
 constexpr float kLargestHalf = 65504.0F;
 /// Weights of as many keys as stay in the first-level cache while all of value goes by.
 constexpr Index kWeightBytes = 32 * 1024;
-
-Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
-Index round_up(Index a, Index b) { return divide_up(a, b) * b; }
 
 /// One thread's memory, in floats from the start of its scratch.
 struct Layout {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "pyane/base/divide.h"
 #include "pyane/base/thread_pool.h"
 #include "pyane/emulator/scratch.h"
 #include "pyane/linalg/gemm_kernel.h"
@@ -30,8 +31,6 @@ constexpr std::size_t kAlign = 64;
 constexpr Index kMaxImageFloats = 256 << 10;
 constexpr Index kMaxBandFloats = 96 << 10;
 constexpr Index kProductsPerNs = 32;
-
-Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
 
 std::size_t aligned_bytes(Index n_floats) {
   return (static_cast<std::size_t>(n_floats) * sizeof(float) + kAlign - 1) / kAlign * kAlign;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pyane/base/cpu.h"
+#include "pyane/base/divide.h"
 #include "pyane/base/error.h"
 #include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
@@ -67,8 +68,6 @@ constexpr Index kWantedTasks = 32;
 constexpr Index kMinTaskWords = 1 << 17;
 constexpr std::size_t kAlign = 64;
 constexpr std::size_t kMaxDepth = 4;
-
-Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
 
 std::size_t aligned_bytes(Index n_words) {
   return (static_cast<std::size_t>(n_words) * 4 + kAlign - 1) / kAlign * kAlign;

@@ -9,7 +9,8 @@ namespace pyane::emulator {
 namespace {
 
 constexpr std::size_t kNone = FusedProgram::kNone;
-/// Functions on 4-byte elements work on whole vectors.
+/// A cache line: registers begin at one, and are one more apart than they are long, as tiles of
+/// 4 KiB right behind each other would share the sets of the first-level cache.
 constexpr std::size_t kPadding = 64;
 
 std::size_t at(TileOp op) { return static_cast<std::size_t>(op); }

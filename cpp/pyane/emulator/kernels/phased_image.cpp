@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "pyane/base/divide.h"
 #include "pyane/base/error.h"
 #include "pyane/emulator/kernels/float_row.h"
 #include "pyane/emulator/kernels/rows.h"
@@ -14,8 +15,6 @@ namespace {
 
 /// As of any tensor (planner).
 constexpr double kMaxPaddedBytes = static_cast<double>(std::int64_t{1} << 40);
-
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// Every `stride`-th element; a stride that the compiler knows makes shuffles of the loop.
 void pick(const float* x, std::int64_t stride, std::int64_t n, float* values) {

@@ -186,10 +186,6 @@ struct TileTable {
   /// The same for 4-byte elements that follow each other.
   void (*repeat_words)(const void* source, void* target, std::size_t rows, std::size_t columns);
 
-  /// Rounds fp32 values to the nearest fp16 value, half to even, in place; up to the next multiple
-  /// of 16 elements.
-  void (*round_to_half)(float* tile, std::size_t n);
-
   // Parts of reductions and normalisations, for any `n` and alignment.
 
   /// lanes[i % kSumLanes] += x[i].

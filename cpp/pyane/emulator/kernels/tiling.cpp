@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "pyane/base/divide.h"
 #include "pyane/emulator/kernels/tile.h"
 
 namespace pyane::emulator {
@@ -16,8 +17,6 @@ constexpr std::int64_t kTile = 2048;
 constexpr std::int64_t kMaxRows = 64;
 /// Elements that one thread takes at a time.
 constexpr std::int64_t kChunk = 1 << 14;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
@@ -47,12 +46,12 @@ void Tiling::split_elements() {
   const std::int64_t n_rows = space_.n_rows();
   if (inner >= kTile) {
     block_columns_ = kTile;
-    blocks_per_row_ = ceil_div(inner, block_columns_);
+    blocks_per_row_ = divide_up(inner, block_columns_);
     n_blocks_ = n_rows * blocks_per_row_;
   } else {
     block_columns_ = inner;
     block_rows_ = kTile / std::max<std::int64_t>(inner, 1);
-    n_blocks_ = inner == 0 ? 0 : ceil_div(n_rows, block_rows_);
+    n_blocks_ = inner == 0 ? 0 : divide_up(n_rows, block_rows_);
   }
   tile_elements_ = kTile;
   blocks_per_chunk_ = kChunk / kTile;
@@ -62,9 +61,9 @@ void Tiling::split_inner() {
   const std::int64_t n_rows = space_.n_rows();
   block_rows_ = length_ > kTile / 2 ? 1 : std::min(kMaxRows, kTile / length_);
   block_columns_ = length_;
-  n_blocks_ = ceil_div(n_rows, block_rows_);
+  n_blocks_ = divide_up(n_rows, block_rows_);
   tile_elements_ = std::min(kTile, block_rows_ * length_);
-  block_tiles_ = ceil_div(length_, kTile);
+  block_tiles_ = divide_up(length_, kTile);
   block_positions_ = block_rows_;
   blocks_per_chunk_ = std::max<std::int64_t>(1, kChunk / (block_rows_ * length_));
 }
@@ -79,12 +78,12 @@ void Tiling::split_outer() {
     columns /= 2;
   }
   block_columns_ = std::min(columns, inner);
-  blocks_per_row_ = ceil_div(inner, block_columns_);
+  blocks_per_row_ = divide_up(inner, block_columns_);
   n_blocks_ = space_.n_rows() / length_ * blocks_per_row_;
   tile_rows_ = kLanes * std::max<std::int64_t>(1, kTile / (kLanes * block_columns_));
-  tile_rows_ = std::min(tile_rows_, ceil_div(length_, kLanes) * kLanes);
+  tile_rows_ = std::min(tile_rows_, divide_up(length_, kLanes) * kLanes);
   tile_elements_ = tile_rows_ * block_columns_;
-  block_tiles_ = ceil_div(length_, tile_rows_);
+  block_tiles_ = divide_up(length_, tile_rows_);
   block_positions_ = block_columns_;
   blocks_per_chunk_ = std::max<std::int64_t>(1, kChunk / (block_columns_ * length_));
 }
