@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import pyane
-from pyane import train
+from pyane import llama, train
 from pyane.errors import CompileBudgetError
 
 SETTINGS: dict[str, Any] = {
@@ -40,13 +40,26 @@ def test_pipelines_train_to_the_same_weights(tmp_path: Path) -> None:
     assert run(tmp_path / "single", pipeline="static", blobs="single") == plain
 
 
-def test_steps_that_overflow_upload_nothing_new(tmp_path: Path) -> None:
+def test_steps_that_overflow_upload_nothing_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Adam itself uploads in the first of these, and not when a step is skipped; over micro-batches."""
     settings = {"accumulation": 2, "loss_scale": 2.0**24, "steps": 12, "save_every": 5}
-    plain = run(tmp_path / "dynamic", **settings)
+    n_uploads = 0
+    upload = llama.Model.upload_weights
+
+    def count(self: llama.Model) -> None:
+        nonlocal n_uploads
+        n_uploads += 1
+        upload(self)
+
+    monkeypatch.setattr(llama.Model, "upload_weights", count)
+    plain = run(tmp_path / "dynamic", weights_as="inputs", **settings)
     last = json.loads(plain["metrics.jsonl"].splitlines()[-1])
     assert 0 < last["skipped"] < 12
+    assert n_uploads == 1
     assert run(tmp_path / "packed", weights_as="packed", **settings) == plain
+    assert n_uploads == 1 + 1 + 12 - last["skipped"]
     assert run(tmp_path / "static", pipeline="static", **settings) == plain
 
 
