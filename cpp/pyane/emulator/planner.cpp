@@ -288,7 +288,9 @@ class Planner {
       outputs.push_back(places_.target_of(value));
       builder.add_output(outputs.back().layout);
     }
-    memory_.add_step(make_fused(builder.take()), inputs, outputs);
+    FusedChain chain = builder.take();
+    chain.may_tabulate = options_.optimizes;
+    memory_.add_step(make_fused(std::move(chain)), inputs, outputs);
   }
 
   void emit_attention(const AttentionNodes& nodes) {

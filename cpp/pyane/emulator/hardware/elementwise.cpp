@@ -5,9 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -20,6 +18,7 @@
 #include "pyane/emulator/hardware/values.h"
 #include "pyane/emulator/iteration.h"
 #include "pyane/emulator/kernels/fused.h"
+#include "pyane/emulator/kernels/half_table.h"
 
 // Elementwise operations. One of a single floating-point operand is a table of its results for all
 // 65536 operands, made at compile time; the others are IEEE steps with special values replaced.
@@ -27,11 +26,8 @@
 namespace pyane::emulator::hardware {
 namespace {
 
-constexpr std::size_t kHalfs = 65536;
 constexpr std::int64_t kChunk = 1 << 14;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-using HalfTable = std::array<half_bits, kHalfs>;
 
 bool is_half_or_float(DType dtype) { return dtype == DType::kFp16 || dtype == DType::kFp32; }
 
@@ -65,31 +61,13 @@ std::unique_ptr<Step> ieee_step(const PrepareContext& context) {
   return make_fused(std::move(chain));
 }
 
-/// Results of the IEEE operation for every fp16 operand.
+/// Results of the IEEE operation for every operand that the engine lets in.
 HalfTable ieee_results(const TileNode& node) {
-  const TensorLayout layout = TensorLayout::contiguous(DType::kFp16, {kHalfs});
-  FusedChain chain;
-  chain.inputs = {layout};
-  chain.operations.push_back({.node = node, .operands = {0}, .dtype = DType::kFp16});
-  chain.outputs = {1};
-  chain.output_layouts = {layout};
-  const std::unique_ptr<Step> step = make_fused(std::move(chain));
-  HalfTable operands;
+  const HalfTable table = tabulate(node);
   HalfTable results;
   for (std::size_t bits = 0; bits < kHalfs; ++bits) {
-    operands[bits] = float_to_half(admit(half_to_float(static_cast<half_bits>(bits))));
+    results[bits] = table[float_to_half(admit(half_to_float(static_cast<half_bits>(bits))))];
   }
-  std::array<TensorView, 2> views;
-  for (TensorView& view : views) static_cast<TensorLayout&>(view) = layout;
-  views[0].data = reinterpret_cast<std::byte*>(operands.data());
-  views[1].data = reinterpret_cast<std::byte*>(results.data());
-  std::vector<std::byte> scratch(step->scratch_bytes() + 64);
-  void* start = scratch.data();
-  std::size_t space = scratch.size();
-  std::align(64, step->scratch_bytes(), start, space);
-  step->run({.inputs = std::span<const TensorView>(views).first(1),
-             .outputs = std::span<const TensorView>(views).last(1),
-             .scratch = static_cast<std::byte*>(start)});
   return results;
 }
 
@@ -119,32 +97,25 @@ void replace_results(const std::string& op, const TileNode& node, const Numerics
   }
 }
 
-/// Tables of the operations that are compiled now, shared between those that are the same.
-class TableCache {
- public:
-  std::shared_ptr<const HalfTable> find_or_make(const std::string& op, const TileNode& node,
-                                                const Numerics& numerics) {
-    const Key key{op,
-                  static_cast<int>(node.op),
-                  node.parameters[0],
-                  node.parameters[1],
-                  numerics.uses_tables,
-                  numerics.log_of_zero,
-                  numerics.softplus_of_infinity_is_zero};
-    const std::lock_guard lock(mutex_);
-    std::erase_if(tables_, [](const auto& known) { return known.second.expired(); });
-    if (auto table = tables_[key].lock()) return table;
-    auto table = std::make_shared<HalfTable>(ieee_results(node));
-    replace_results(op, node, numerics, *table);
-    tables_[key] = table;
-    return table;
-  }
+/// All that a table depends on.
+using TableKey = std::tuple<std::string, TileOp, float, float, bool, double, bool>;
 
- private:
-  using Key = std::tuple<std::string, int, float, float, bool, double, bool>;
-  std::mutex mutex_;
-  std::map<Key, std::weak_ptr<const HalfTable>> tables_;
-};
+std::shared_ptr<const HalfTable> engine_table(const std::string& op, const TileNode& node,
+                                              const Numerics& numerics) {
+  static HalfTableCache<TableKey> cache;
+  const TableKey key{op,
+                     node.op,
+                     node.parameters[0],
+                     node.parameters[1],
+                     numerics.uses_tables,
+                     numerics.log_of_zero,
+                     numerics.softplus_of_infinity_is_zero};
+  return cache.find_or_make(key, [&] {
+    HalfTable results = ieee_results(node);
+    replace_results(op, node, numerics, results);
+    return results;
+  });
+}
 
 class UnaryStep final : public Step {
  public:
@@ -180,10 +151,9 @@ std::unique_ptr<Step> prepare_elementwise(const PrepareContext& context) {
   const bool is_unary = context.inputs.size() == 1 && is_half_or_float(context.inputs[0].dtype) &&
                         is_half_or_float(context.outputs[0].dtype);
   if (!is_unary) return decorate(context, {.nan_value = kInfinity}, &ieee_step);
-  static TableCache cache;
   const std::string& op = context.op.record().name;
   const TileNode node = emulator::find_kernel(op)->tile(context.op);
-  return std::make_unique<UnaryStep>(cache.find_or_make(op, node, *context.hardware));
+  return std::make_unique<UnaryStep>(engine_table(op, node, *context.hardware));
 }
 
 }  // namespace pyane::emulator::hardware

@@ -5,15 +5,14 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <limits>
-#include <numeric>
 #include <utility>
 
 #include "pyane/base/half.h"
 #include "pyane/base/thread_pool.h"
 #include "pyane/emulator/kernels/copy.h"
 #include "pyane/emulator/kernels/fused_program.h"
+#include "pyane/emulator/kernels/half_table.h"
 #include "pyane/emulator/scratch.h"
 
 namespace pyane::emulator {
@@ -22,55 +21,17 @@ namespace {
 /// Less than this is not worth the cost of chunks.
 constexpr std::chrono::nanoseconds kWorthSharing = std::chrono::microseconds(8);
 
-/// About how long 16 elements of an operation take one thread with AVX-512, in ns; less than twice
-/// as long with AVX2 (docs/performance.md).
-std::int64_t cost(const FusedOperation& operation) {
-  if (operation.reduction != ChainReduction::kNone) return 1;
-  switch (operation.node.op) {
-    case TileOp::kFloorDiv:
-    case TileOp::kInverse:
-    case TileOp::kMod:
-    case TileOp::kRealDiv:
-    case TileOp::kRsqrt:
-    case TileOp::kSoftsign:
-    case TileOp::kSqrt:
-      return 3;
-    case TileOp::kElu:
-    case TileOp::kErf:
-    case TileOp::kExp:
-    case TileOp::kExp2:
-    case TileOp::kGelu:
-    case TileOp::kGeluSigmoid:
-    case TileOp::kGeluTanh:
-    case TileOp::kLog:
-    case TileOp::kPow:
-    case TileOp::kScaledTanh:
-    case TileOp::kSigmoid:
-    case TileOp::kSilu:
-    case TileOp::kSoftplus:
-    case TileOp::kSoftplusParametric:
-    case TileOp::kSubExp:
-    case TileOp::kTanh:
-      return 8;
-    case TileOp::kAcos:
-    case TileOp::kAsin:
-    case TileOp::kAtan:
-    case TileOp::kAtanh:
-    case TileOp::kCos:
-    case TileOp::kCosh:
-    case TileOp::kSin:
-    case TileOp::kSinh:
-    case TileOp::kTan:
-      return 100;
-    default:
-      return 1;
-  }
-}
-
 /// The whole chain: its operations, and one load and one store.
 std::chrono::nanoseconds time_on_one_thread(const FusedChain& chain) {
-  const std::int64_t per_16 = std::transform_reduce(
-      chain.operations.begin(), chain.operations.end(), std::int64_t{2}, std::plus<>(), cost);
+  std::int64_t per_16 = 2;
+  for (const FusedOperation& operation : chain.operations) {
+    if (operation.reduction != ChainReduction::kNone) {
+      ++per_16;
+    } else {
+      per_16 += chain.looks_up(operation) ? kNanosecondsLookedUp
+                                          : nanoseconds_computed(operation.node.op);
+    }
+  }
   return std::chrono::nanoseconds(chain.output_layouts.front().count() * per_16 / 16);
 }
 
@@ -212,7 +173,8 @@ class Machine {
                           .in = {registers_[instruction.in[0]], registers_[instruction.in[1]],
                                  registers_[instruction.in[2]]},
                           .n = n,
-                          .parameters = instruction.parameters.data()});
+                          .parameters = instruction.parameters.data(),
+                          .table = instruction.table ? instruction.table->data() : nullptr});
   }
 
   // ---- Between tensors and registers
@@ -410,6 +372,16 @@ class Fused final : public Step {
 };
 
 }  // namespace
+
+bool FusedChain::looks_up(const FusedOperation& operation) const {
+  const auto dtype_of = [this](std::size_t value) {
+    return value < inputs.size() ? inputs[value].dtype : operations[value - inputs.size()].dtype;
+  };
+  return may_tabulate && operation.reduction == ChainReduction::kNone && !operation.is_reduced &&
+         operation.operands.size() == 1 && operation.dtype == DType::kFp16 &&
+         dtype_of(operation.operands[0]) == DType::kFp16 &&
+         is_worth_table(operation.node.op, output_layouts.front().count());
+}
 
 std::unique_ptr<Step> make_fused(FusedChain chain) { return std::make_unique<Fused>(chain); }
 

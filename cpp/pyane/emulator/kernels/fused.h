@@ -37,6 +37,10 @@ struct FusedChain {
   std::vector<std::size_t> outputs;  ///< Values that are stored, in the order of `output_layouts`.
   std::vector<TensorLayout> output_layouts;  ///< Reduced ones broadcast to the larger shape, too.
   int axis = -1;                             ///< Negative: no reductions.
+  bool may_tabulate = false;                 ///< Long functions (half_table.h).
+
+  /// Whether an operation's results are looked up.
+  bool looks_up(const FusedOperation& operation) const;
 };
 
 /// A step that evaluates the chain tile by tile (tiling.h): every input is read once for each time

@@ -316,6 +316,10 @@ class Compiler {
     const bool all_half =
         std::all_of(is_half.begin(), is_half.begin() + n, [](bool h) { return h; });
     if (value.is_half && all_half) instruction.function = table_.half_functions[at(op)];
+    if (chain_.looks_up(operation)) {
+      instruction.function = table_.look_up;
+      instruction.table = shared_table(operation.node);
+    }
     if (op == TileOp::kSubExp && !value.is_half && is_half[0] && !is_half[1]) {
       instruction.function = table_.sub_exp_half;
     }

@@ -3,9 +3,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "pyane/emulator/kernels/fused.h"
+#include "pyane/emulator/kernels/half_table.h"
 #include "pyane/emulator/kernels/tiling.h"
 
 namespace pyane::emulator {
@@ -27,6 +29,7 @@ struct FusedProgram {
     std::size_t out = 0;
     std::array<std::size_t, 3> in{};
     std::array<float, 2> parameters{};
+    std::shared_ptr<const HalfTable> table;  ///< Of look_up.
     // Instead of a function: register `in[0]` joins the lanes at `lanes`.
     void (*accumulate)(const void* x, std::size_t n, float* lanes, std::size_t n_lanes) = nullptr;
     std::size_t lanes = 0;  ///< Offset in the machine's memory.

@@ -24,6 +24,7 @@ struct TileArguments {
   std::array<const void*, 3> in;
   std::size_t n;
   const float* parameters;
+  const std::uint16_t* table = nullptr;  ///< Of look_up: results by the bits of the operand.
 };
 
 using TileFunction = void (*)(const TileArguments& arguments);
@@ -162,6 +163,7 @@ struct TileTable {
   /// The floating-point functions on fp16 operands, with the result rounded to fp16, half to even:
   /// the bits of widening, computing and rounding. nullptr for the others.
   std::array<TileFunction, static_cast<std::size_t>(TileOp::kCount)> half_functions;
+  TileFunction look_up;       ///< Any function of one fp16 number, by `table`.
   TileFunction widen;         ///< fp16 to fp32.
   TileFunction narrow;        ///< fp32 to fp16, half to even.
   TileFunction sub_exp_half;  ///< exp(x - y), x fp16, y and the result fp32. 1 ulp
