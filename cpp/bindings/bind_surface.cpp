@@ -112,6 +112,8 @@ void bind_surface(py::module_& engine) {
             surface.unlock(read_only ? pyane::LockMode::kReadOnly : pyane::LockMode::kReadWrite);
           },
           py::arg("read_only"), "Undoes one lock of the same mode.")
+      .def("unshare", &pyane::Surface::unshare,
+           "In a forked child: memory of its own at the same address. Linux only.")
       .def("array", &surface_array, py::arg("shape"), py::arg("dtype"), py::arg("offset"),
            "A zero-copy view. Raises ShapeError when it does not fit.")
       .def("write_floats", &write_floats, py::arg("values"), py::arg("offset"),

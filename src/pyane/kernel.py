@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,6 +15,7 @@ import numpy as np
 from . import strictness
 from ._core import engine as _engine
 from .errors import (
+    Error,
     EvaluateError,
     ShapeError,
 )
@@ -119,6 +122,29 @@ def _specs(native: Iterable[Any]) -> dict[str, TensorSpec]:
     return {spec.name: TensorSpec(spec.name, spec.dtype, spec.shape) for spec in native}
 
 
+# Native surfaces that nobody asked for, and the kernels that made them. A forked child has copies: what it
+# computes is nobody else's, and a thread of the parent's that held a lock does not exist in it.
+_unasked: weakref.WeakSet[Any] = weakref.WeakSet()
+_owners: weakref.WeakSet[Kernel] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for kernel in _owners:
+        kernel._own_lock = threading.RLock()
+    failure = None
+    for surface in _unasked:
+        try:
+            surface.unshare()
+        except Error as e:  # Still shared; the others need not be.
+            failure = e
+    if failure is not None:
+        raise failure  # Python prints it.
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class Kernel:
     """A program's function, compiled and loaded on a device. Made by `Device.compile`.
 
@@ -130,7 +156,8 @@ class Kernel:
         kernel.evaluate()
         kernel.outputs["y"]
 
-    For several sets of surfaces see `bind`.
+    For several sets of surfaces see `bind`. A forked child has the kernel with copies of its own
+    surfaces; those given to `bind` it shares with its parent.
     """
 
     def __init__(
@@ -204,6 +231,8 @@ class Kernel:
                 self._outputs = self._views(outputs, self._output_specs)
                 self._states = self._views(request.states, self._state_specs)
                 self._request = request
+                _unasked.update(s._native for s in (*inputs.values(), *outputs.values()))
+                _owners.add(self)
             return self._request
 
     @staticmethod
@@ -380,6 +409,7 @@ class Kernel:
         self._check_names("output", outputs, self._output_specs)
         if states is None:
             states = {name: Surface(spec.n_bytes) for name, spec in self._state_specs.items()}
+            _unasked.update(surface._native for surface in states.values())
         self._check_names("state", states, self._state_specs)
         for name, surface in (*inputs.items(), *outputs.items(), *states.items()):
             if not isinstance(surface, Surface):

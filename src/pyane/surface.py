@@ -54,6 +54,7 @@ class Surface:
 
     An IOSurface on macOS, a memfd mapping elsewhere: page-aligned, zero-filled, and at least
     48 KiB, the least that the engine takes. Has bytes only; shapes belong to whoever binds it.
+    Forked children share it with their parent, unless a kernel made it for itself.
 
     Args:
         n_bytes: Bytes needed. More may be allocated; see `n_bytes`. For a kernel take

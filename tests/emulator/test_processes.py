@@ -31,7 +31,7 @@ def kernel():
 
 
 def is_right(kernel: pyane.Kernel, seed: int) -> bool:
-    """On surfaces of its own: a forked child shares those that there are."""
+    """On surfaces that are made for it."""
     values = np.random.default_rng(seed).integers(-64, 64, SHAPE).astype(F16)
     x, y = pyane.Surface(kernel.surface_bytes), pyane.Surface(kernel.surface_bytes)
     request = kernel.bind({"x": x}, {"y": y})

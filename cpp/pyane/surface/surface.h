@@ -45,6 +45,12 @@ class Surface {
   /// for those who then only do too little at once.
   virtual std::uint64_t memory_key() const = 0;
 
+  /// In a child after fork(): gives this process memory of its own at the same address, with what
+  /// is there now, so that the parent no longer sees what the child writes. Linux only; a forked
+  /// process cannot use IOSurfaces anyway. Nobody else may use the surface meanwhile.
+  /// @throws Error  when the system has no memory or descriptors left; it is then still shared.
+  virtual void unshare() = 0;
+
  protected:
   Surface() = default;
 };

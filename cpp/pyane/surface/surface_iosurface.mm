@@ -74,6 +74,7 @@ class IoSurface final : public Surface {
     return native_id() == other.native_id();
   }
   std::uint64_t memory_key() const override { return static_cast<std::uint64_t>(native_id()); }
+  void unshare() override {}
 
  private:
   int& held(LockMode mode) { return mode == LockMode::kReadOnly ? n_read_locks_ : n_write_locks_; }

@@ -44,6 +44,20 @@ class Descriptor {
   int fd_;
 };
 
+Descriptor new_file(std::size_t n_bytes, const std::string& where) {
+  Descriptor fd(memfd_create("pyane-surface", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (fd.get() < 0) throw Error(where + ": memfd_create failed: " + reason(errno));
+  if (ftruncate(fd.get(), static_cast<off_t>(n_bytes)) != 0) {
+    throw Error(where + ": cannot be allocated: " + reason(errno));
+  }
+  // Another process that holds the descriptor must not shrink the file below our mapping: reading
+  // past its end would kill this process.
+  if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    throw Error(where + ": cannot be sealed: " + reason(errno));
+  }
+  return fd;
+}
+
 class MemfdSurface final : public Surface {
  public:
   MemfdSurface(int fd, std::byte* data, std::size_t n_bytes, const struct stat& status)
@@ -78,6 +92,27 @@ class MemfdSurface final : public Surface {
   }
   std::uint64_t memory_key() const override {
     return (static_cast<std::uint64_t>(device_) << 48) ^ static_cast<std::uint64_t>(inode_);
+  }
+
+  void unshare() override {
+    const std::string where = "surface of " + std::to_string(n_bytes_) + " bytes after a fork";
+    const Descriptor fd = new_file(n_bytes_, where);
+    for (std::size_t done = 0; done < n_bytes_;) {
+      const ssize_t n = write(fd.get(), data_ + done, n_bytes_ - done);
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) throw Error(where + ": cannot be copied: " + reason(errno));
+      done += static_cast<std::size_t>(n);
+    }
+    struct stat status{};
+    if (fstat(fd.get(), &status) != 0) throw Error(where + ": " + reason(errno));
+    // The descriptor keeps its number, the memory its address.
+    const bool is_mapped = mmap(data_, n_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                                fd.get(), 0) != MAP_FAILED;
+    if (!is_mapped || dup3(fd.get(), fd_, O_CLOEXEC) < 0) {
+      throw Error(where + ": cannot be mapped: " + reason(errno));
+    }
+    device_ = status.st_dev;
+    inode_ = status.st_ino;
   }
 
  private:
@@ -122,17 +157,7 @@ std::shared_ptr<Surface> create_surface(std::size_t n_bytes) {
   }
   const std::size_t page = page_bytes();
   const std::size_t size = (std::max(n_bytes, kMinSurfaceBytes) + page - 1) / page * page;
-  Descriptor fd(memfd_create("pyane-surface", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (fd.get() < 0) throw Error(where + ": memfd_create failed: " + reason(errno));
-  if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
-    throw Error(where + ": cannot be allocated: " + reason(errno));
-  }
-  // Another process that holds the descriptor must not shrink the file below our mapping: reading
-  // past its end would kill this process.
-  if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    throw Error(where + ": cannot be sealed: " + reason(errno));
-  }
-  return map(std::move(fd), size, where);
+  return map(new_file(size, where), size, where);
 }
 
 std::shared_ptr<Surface> open_surface(std::int64_t native_id) {

@@ -26,6 +26,10 @@ class Surface:
         """
         Undoes one lock of the same mode.
         """
+    def unshare(self) -> None:
+        """
+        In a forked child: memory of its own at the same address. Linux only.
+        """
     def write_floats(self, values: numpy.ndarray, offset: typing.SupportsInt | typing.SupportsIndex) -> bool:
         """
         Stores a dense float32 array as float16. False, and nothing done, when it is anything else, does not fit, or lies in the surface itself.
