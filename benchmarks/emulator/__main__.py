@@ -17,8 +17,11 @@ import json
 import sys
 from pathlib import Path
 
+from pyane.cli.output_file import unfinished
+
 from . import table
-from .harness import Settings, facts, usable_cores
+from .command import add_threads, check_file, count, run, usable_threads, write_json
+from .harness import Row, Settings, facts
 
 GROUPS = {
     "roofs": "what the machine can do",
@@ -45,7 +48,7 @@ def parse() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", default="", help="groups, separated by commas")
-    parser.add_argument("--threads", default="1,2,4", help="numbers of threads, by commas")
+    add_threads(parser)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and shapes")
     parser.add_argument("--json", type=Path, help="write everything, samples included, here")
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown, too")
@@ -54,37 +57,65 @@ def parse() -> argparse.Namespace:
     unknown = [name for name in args.groups if name not in GROUPS]
     if unknown:
         parser.error(f"--only: must be some of {', '.join(GROUPS)}, got '{unknown[0]}'")
-    try:
-        args.counts = tuple(int(n) for n in args.threads.split(","))
-    except ValueError:
-        args.counts = ()
-    if not args.counts or min(args.counts) < 1:
-        parser.error(f"--threads: must be numbers such as 1,2,4, got '{args.threads}'")
+    args.counts = usable_threads(parser, args.threads)
+    check_file(parser, "--json", args.json)
     return args
+
+
+class Results:
+    """Rows so far, in the order of measuring, and the file they go to.
+
+    It says whether all is there ("finished"). A file that exists is replaced by a whole one only: until
+    then rows are kept beside it.
+    """
+
+    def __init__(self, path: Path | None, where: dict[str, object]) -> None:
+        self.rows: list[tuple[str, Row]] = []
+        self._path, self._where = path, where
+        self._so_far = unfinished(path) if path else None
+
+    def save(self, *, finished: bool = False) -> None:
+        """After every group, and when one fails: what is there is kept."""
+        if self._path is None or self._so_far is None or not (self.rows or finished):
+            return
+        found = [{"group": group, **table.as_json(row)} for group, row in self.rows]
+        content = {"where": self._where, "finished": finished, "rows": found}
+        write_json(self._path if finished else self._so_far, content)
+        if finished and self._so_far != self._path:
+            self._so_far.unlink(missing_ok=True)
+
+    def kept(self) -> str:
+        """For who interrupted."""
+        return f"{count(len(self.rows), 'row')} kept in {self._so_far}"
+
+
+def measure(groups: list[str], settings: Settings, results: Results) -> None:
+    for name in groups:
+        print(f"\n{name}: {GROUPS[name]}", flush=True)
+        for row in importlib.import_module(f"{__package__}.{name}").rows(settings):
+            results.rows.append((name, row))
+            print("  " + table.text_line(row), flush=True)
+        results.save()
 
 
 def main() -> None:
     args = parse()
-    usable = tuple(n for n in args.counts if n <= usable_cores())
     where = facts() | {"command": " ".join(["-m benchmarks.emulator", *sys.argv[1:]])}
-    print(json.dumps(where, indent=2))
-    if usable != args.counts:
-        print(f"Only {usable_cores()} cores may be used: threads {usable or (1,)}")
-    settings = Settings(usable or (1,), args.quick)
-    rows = []
-    for name in args.groups:
-        print(f"\n{name}: {GROUPS[name]}", flush=True)
-        for row in importlib.import_module(f"{__package__}.{name}").rows(settings):
-            print("  " + table.text_line(row), flush=True)
-            rows.append((name, row))
-        if args.json:  # After every group: what is there is kept when a later one fails.
-            found = [{"group": group, **table.as_json(row)} for group, row in rows]
-            args.json.write_text(json.dumps({"where": where, "rows": found}, indent=1) + "\n")
+    results = Results(args.json, where)
+    try:
+        print(json.dumps(where, indent=2), flush=True)
+        measure(args.groups, Settings(args.counts, args.quick), results)
+    except BaseException as e:  # a wrong result, Ctrl-C, a reader that has gone
+        results.save()
+        if args.json and results.rows and isinstance(e, KeyboardInterrupt):
+            print(results.kept(), end=": ", file=sys.stderr)
+        raise
+    results.save(finished=True)
     if args.markdown:
-        print("\n" + table.markdown(row for _, row in rows))
-    missed = sum(row.is_met is False for _, row in rows)
-    print(f"\n{sum(row.is_met is True for _, row in rows)} targets met, {missed} not")
+        print("\n" + table.markdown(row for _, row in results.rows))
+    missed = sum(row.is_met is False for _, row in results.rows)
+    print(f"\n{sum(row.is_met is True for _, row in results.rows)} targets met, {missed} not")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

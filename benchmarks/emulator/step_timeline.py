@@ -12,11 +12,10 @@ chrome://tracing and ui.perfetto.dev: the last step of each thread count.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from pyane.llama import step as llama_step
 from pyane.llama.step import Step
 from pyane.llama.timings import Timings
 
-from .harness import usable_cores
+from .command import add_threads, check_file, count, run, usable_threads, write_json
 from .training_steps import pyane_step
 
 Event = tuple[str, float, float]
@@ -92,7 +91,7 @@ class _Watched:
         return Queue()
 
 
-def measure(pipeline: str, counts: list[int], rounds: int) -> tuple[dict, dict, set[str]]:
+def measure(pipeline: str, counts: Sequence[int], rounds: int) -> tuple[dict, dict, set[str]]:
     """Samples by thread count and part, in seconds; the last events by thread count; which parts are
     kernels."""
     recorder = Recorder()
@@ -123,8 +122,10 @@ def table(samples: dict[int, dict[str, list[float]]]) -> str:
     counts = list(samples)
     medians = {n: {k: statistics.median(v) for k, v in samples[n].items()} for n in counts}
     one = medians[counts[0]]
-    heads = [f"{n:>5} threads   share" for n in counts] + [f"efficiency {n}" for n in counts[1:]]
-    lines = [f"{'ms':28s}" + "  ".join(heads)]
+    width = 2 + max(map(len, one))
+    heads = [f"{count(n, 'thread'):>13}   share" for n in counts]
+    heads += [f"{f'efficiency {n}':>13}" for n in counts[1:]]
+    lines = [f"{'ms':{width}}" + "  ".join(heads)]
     for name in sorted(one, key=lambda name: -one[name]):
         cells = [
             f"{1e3 * medians[n].get(name, 0):13.1f} {100 * medians[n].get(name, 0) / medians[n][WHOLE]:5.1f} %"
@@ -132,8 +133,8 @@ def table(samples: dict[int, dict[str, list[float]]]) -> str:
         ]
         for n in counts[1:]:
             spent = n * medians[n].get(name, 0) / counts[0]
-            cells.append(f"{one[name] / spent:12.2f}" if spent else f"{'':12s}")
-        lines.append(f"{name:28s}" + "  ".join(cells))
+            cells.append(f"{one[name] / spent:13.2f}" if spent else f"{'':13s}")
+        lines.append(f"{name:{width}}" + "  ".join(cells))
     return "\n".join(lines)
 
 
@@ -143,7 +144,7 @@ def chrome_trace(last: dict[int, list[Event]], kernels: set[str]) -> dict[str, A
     for n, found in last.items():
         zero = min(begin for _, begin, _ in found)
         events.append(
-            {"ph": "M", "pid": n, "name": "process_name", "args": {"name": f"{n} threads"}}
+            {"ph": "M", "pid": n, "name": "process_name", "args": {"name": count(n, "thread")}}
         )
         events += [
             {
@@ -159,37 +160,26 @@ def chrome_trace(last: dict[int, list[Event]], kernels: set[str]) -> dict[str, A
     return {"traceEvents": events}
 
 
-def numbers(text: str) -> list[int]:
-    return [int(n) for n in text.split(",")]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.emulator.step_timeline",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--threads",
-        type=numbers,
-        default=[1, 2, 4],
-        metavar="N,N,...",
-        help="numbers of threads",
-    )
+    add_threads(parser)
     parser.add_argument("--pipeline", choices=("dynamic", "static"), default="dynamic")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--trace", type=Path, help="write a Chrome trace here")
     args = parser.parse_args()
-    counts = [n for n in args.threads if 1 <= n <= usable_cores()]
-    if not counts:
-        parser.error(f"--threads must be from 1 to {usable_cores()} cores, got {args.threads}")
     if args.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {args.rounds}")
+    counts = usable_threads(parser, args.threads)
+    check_file(parser, "--trace", args.trace)
     samples, last, kernels = measure(args.pipeline, counts, args.rounds)
     print(table(samples))
     if args.trace:
-        args.trace.write_text(json.dumps(chrome_trace(last, kernels)) + "\n")
+        write_json(args.trace, chrome_trace(last, kernels))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -38,12 +38,17 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
+            start_new_session=True,  # Ctrl-C is for us: we end it, and it has nothing to say
             env=os.environ | {"PYANE_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)},
         )
         self.name = name
         #: Samples of what the subject's runs return beside "seconds".
         self.parts: dict[str, list[float]] = {}
-        self.facts = self._answer()
+        try:
+            self.facts = self._answer()
+        except BaseException:
+            self._process.kill()
+            raise
 
     def _answer(self) -> dict:
         assert self._process.stdout is not None
@@ -81,6 +86,8 @@ class Worker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if kind is not None:
+            self._process.kill()
         self.close()
 
 

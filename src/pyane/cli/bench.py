@@ -16,6 +16,7 @@ from .device_options import (
     StrictOption,
     open_device,
 )
+from .output_file import check_output, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +79,7 @@ def bench(
       pyane bench channels --device emulator:m3pro:strict
     """  # noqa: D301  (\b keeps the lines of the example apart)
     from ..bench.registry import BENCHMARKS, select
+    from ..bench.result import validate
     from ..bench.runner import Runner
     from ..bench.settings import Settings
 
@@ -97,18 +99,20 @@ def bench(
     settings = Settings(quick=quick, seconds=seconds, weight_records=weight_records)
     chosen = open_device(device, chip, numerics, strict=strict, faithful=faithful)
     runner = Runner(chosen, settings, contributor=contributor, notes=notes)
-    _check_before_it_takes_minutes(runner.result(), output)
+    validate(runner.result().to_dict(), "bench")  # before it takes minutes
+    if output is not None:
+        check_output("--output", output)
     if not part:
         typer.echo(f"Device: {runner.result().device}")
-    unfinished = None if output is None else _unfinished(output)
-    target = unfinished
+    so_far = None if output is None else unfinished(output)
+    target = so_far
     lost: list[str] = []
     try:
         if chosen.budget() is not None and len(selected) > 1:
             options = settings_options(settings)
-            lost = _run_in_processes(runner, selected, chosen, options, unfinished)
+            lost = _run_in_processes(runner, selected, chosen, options, so_far)
         else:
-            _run(runner, selected, unfinished)
+            _run(runner, selected, so_far)
         target = output
     finally:
         result = runner.result()
@@ -116,8 +120,8 @@ def bench(
             result.save(target)
             if not part:
                 _show_file(result, target)
-    if unfinished is not None and unfinished != output:
-        unfinished.unlink(missing_ok=True)
+    if so_far is not None and so_far != output:
+        so_far.unlink(missing_ok=True)
     for name in lost:
         typer.echo(f"pyane: {name}: the process that measured it ended without results", err=True)
     if lost or any(case.status == "failed" for b in result.benchmarks for case in b.cases):
@@ -132,33 +136,6 @@ def settings_options(settings: object) -> list[str]:
     options = ["--weight-records", settings.weight_records]
     options += ["--quick"] if settings.quick else []
     return options + ([] if settings.seconds is None else ["--seconds", str(settings.seconds)])
-
-
-def _unfinished(output: Path) -> Path:
-    """Where results go until all are there: a file that exists is replaced by a whole one only."""
-    if not output.is_file():
-        return output
-    return output.with_name(f"{output.stem}.unfinished{output.suffix}")
-
-
-def _check_before_it_takes_minutes(result: Result, output: Path | None) -> None:
-    from ..bench.result import validate
-    from ..errors import ConfigError
-
-    validate(result.to_dict(), "bench")
-    if output is None:
-        return
-    from ..atomic_file import check_writable
-
-    try:
-        if output.is_dir() or not output.resolve().parent.is_dir():
-            msg = f"--output {output}: must be a file in a folder that exists"
-            raise ConfigError(msg)
-        if output.is_file() or not output.exists():  # neither a device nor a pipe
-            check_writable(output)
-    except OSError as e:
-        msg = f"--output {output}: cannot be written there ({e.strerror or e})"
-        raise ConfigError(msg) from e
 
 
 def _run(runner: Runner, selected: Sequence[Benchmark], output: Path | None) -> None:
