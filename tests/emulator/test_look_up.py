@@ -1,4 +1,5 @@
-"""Long functions of one fp16 number are looked up in large tensors: the bits of computing them."""
+"""Functions of one fp16 number that take long on the instruction set in use are looked up in large
+tensors: the bits of computing them."""
 
 from __future__ import annotations
 
@@ -20,15 +21,27 @@ FUNCTIONS: dict[str, Callable[[mil.Var], mil.Var]] = {
     "atanh": lambda x: mil.atanh(x=x),
     "cos": lambda x: mil.cos(x=x),
     "cosh": lambda x: mil.cosh(x=x),
+    "clip": lambda x: mil.clip(x=x, alpha=np.float16(-2.5), beta=np.float16(1e3)),
+    "elu": lambda x: mil.elu(x=x, alpha=np.float16(0.7)),
     "erf": lambda x: mil.erf(x=x),
+    "exp": lambda x: mil.exp(x=x),
     "exp2": lambda x: mil.exp2(x=x),
     "gelu": lambda x: mil.gelu(x=x, mode="EXACT"),
     "gelu, sigmoid": lambda x: mil.gelu(x=x, mode="SIGMOID_APPROXIMATION"),
     "gelu, tanh": lambda x: mil.gelu(x=x, mode="TANH_APPROXIMATION"),
+    "inverse": lambda x: mil.inverse(x=x, epsilon=np.float16(1e-3)),
+    "log": lambda x: mil.log(x=x, epsilon=np.float16(1e-4)),
+    "relu": lambda x: mil.relu(x=x),
+    "round": lambda x: mil.round(x=x),
+    "rsqrt": lambda x: mil.rsqrt(x=x, epsilon=np.float16(1e-4)),
+    "scaled_tanh": lambda x: mil.scaled_tanh(x=x, alpha=np.float16(1.7), beta=np.float16(0.7)),
+    "sigmoid": lambda x: mil.sigmoid(x=x),
+    "silu": lambda x: mil.silu(x=x),
     "sin": lambda x: mil.sin(x=x),
     "sinh": lambda x: mil.sinh(x=x),
     "softplus": lambda x: mil.softplus(x=x),
     "tan": lambda x: mil.tan(x=x),
+    "tanh": lambda x: mil.tanh(x=x),
 }
 
 

@@ -49,8 +49,8 @@ bool is_worth_table(TileOp op, std::int64_t n);
 /// tabulate(node), shared by all kernels.
 std::shared_ptr<const HalfTable> shared_table(const TileNode& node);
 
-/// About how long 16 elements of an fp16 operation take one thread, computed with AVX-512, and
-/// looked up, in ns (docs/performance.md).
+/// About how long 16 elements of an fp16 operation take one thread, computed in the vectors in use,
+/// and looked up, in ns (docs/performance.md).
 int nanoseconds_computed(TileOp op);
 inline constexpr int kNanosecondsLookedUp = 10;
 
