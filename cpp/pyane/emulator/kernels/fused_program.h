@@ -29,7 +29,7 @@ struct FusedProgram {
     std::size_t out = 0;
     std::array<std::size_t, 3> in{};
     std::array<float, 2> parameters{};
-    std::shared_ptr<const HalfTable> table;  ///< Of look_up.
+    std::shared_ptr<const HalfTable> table = nullptr;  ///< Of look_up.
     // Instead of a function: register `in[0]` joins the lanes at `lanes`.
     void (*accumulate)(const void* x, std::size_t n, float* lanes, std::size_t n_lanes) = nullptr;
     std::size_t lanes = 0;  ///< Offset in the machine's memory.
