@@ -77,6 +77,29 @@ void test_sharing() {
   CHECK(std::memcmp(second->data(), "child", 6) == 0);
 }
 
+/// A child's own memory: not the parent's, and known to requests by the key that it had.
+void test_unshare() {
+  const auto surface = pyane::create_surface(8192);
+  const std::uint64_t key = surface->memory_key();
+  std::memcpy(surface->data(), "both", 5);
+  const pid_t child = fork();
+  if (child == 0) {
+    surface->unshare();
+    const bool is_copied = std::memcmp(surface->data(), "both", 5) == 0;
+    std::memcpy(surface->data(), "mine", 5);
+    const auto again = pyane::open_surface(surface->native_id());
+    const bool is_one =
+        again->shares_memory_with(*surface) && std::memcmp(again->data(), "mine", 5) == 0;
+    const bool has_keys = surface->memory_key() == key && again->memory_key() == key &&
+                          pyane::create_surface(8192)->memory_key() != key;
+    _exit((is_copied ? 0 : 1) + (is_one ? 0 : 2) + (has_keys ? 0 : 4));
+  }
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  CHECK(std::memcmp(surface->data(), "both", 5) == 0);
+}
+
 void test_bad_descriptors() {
   CHECK_THROWS(pyane::Error, pyane::open_surface(-1));
   CHECK_THROWS(pyane::Error, pyane::open_surface(std::int64_t{1} << 40));
@@ -103,6 +126,7 @@ int main() {
   test_new_surface();
   test_locks();
   test_sharing();
+  test_unshare();
   test_bad_descriptors();
   return 0;
 }

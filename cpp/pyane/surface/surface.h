@@ -41,7 +41,7 @@ class Surface {
     return data() < other.data() + other.n_bytes() && other.data() < data() + n_bytes();
   }
 
-  /// One number for all surfaces that share memory. Two that do not may have the same by accident:
+  /// One number for all surfaces that share memory, the same for as long as a surface lives. Two that do not may have the same by accident:
   /// for those who then only do too little at once.
   virtual std::uint64_t memory_key() const = 0;
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <system_error>
@@ -58,10 +59,34 @@ Descriptor new_file(std::size_t n_bytes, const std::string& where) {
   return fd;
 }
 
+// Files that took the place of others after a fork. Requests know memory by its key since they were
+// bound, so the new file goes by the old one's. Written by children that have just been forked,
+// read by all; never freed.
+struct Successor {
+  dev_t device;
+  ino_t inode;
+  std::uint64_t key;
+  const Successor* next;
+};
+std::atomic<const Successor*> successors{nullptr};
+
+std::uint64_t key_of(const struct stat& status) {
+  for (const Successor* s = successors.load(); s != nullptr; s = s->next) {
+    if (s->inode == status.st_ino && s->device == status.st_dev) return s->key;
+  }
+  return (static_cast<std::uint64_t>(status.st_dev) << 48) ^
+         static_cast<std::uint64_t>(status.st_ino);
+}
+
 class MemfdSurface final : public Surface {
  public:
   MemfdSurface(int fd, std::byte* data, std::size_t n_bytes, const struct stat& status)
-      : fd_(fd), data_(data), n_bytes_(n_bytes), device_(status.st_dev), inode_(status.st_ino) {}
+      : fd_(fd),
+        data_(data),
+        n_bytes_(n_bytes),
+        device_(status.st_dev),
+        inode_(status.st_ino),
+        key_(key_of(status)) {}
   ~MemfdSurface() override {
     munmap(data_, n_bytes_);
     close(fd_);
@@ -90,9 +115,7 @@ class MemfdSurface final : public Surface {
     const auto* same_kind = dynamic_cast<const MemfdSurface*>(&other);
     return same_kind != nullptr && same_kind->inode_ == inode_ && same_kind->device_ == device_;
   }
-  std::uint64_t memory_key() const override {
-    return (static_cast<std::uint64_t>(device_) << 48) ^ static_cast<std::uint64_t>(inode_);
-  }
+  std::uint64_t memory_key() const override { return key_; }
 
   void unshare() override {
     const std::string where = "surface of " + std::to_string(n_bytes_) + " bytes after a fork";
@@ -113,6 +136,7 @@ class MemfdSurface final : public Surface {
     }
     device_ = status.st_dev;
     inode_ = status.st_ino;
+    successors.store(new Successor{device_, inode_, key_, successors.load()});
   }
 
  private:
@@ -125,6 +149,7 @@ class MemfdSurface final : public Surface {
   std::size_t n_bytes_;
   dev_t device_;
   ino_t inode_;
+  const std::uint64_t key_;
   std::atomic<int> read_only_locks_{0};
   std::atomic<int> read_write_locks_{0};
 };
