@@ -48,8 +48,10 @@ def test_a_run_folder_with_its_tokenizer(shared_data: Path, tmp_path: Path) -> N
 def test_a_tokenizer_of_another_model_stays(
     shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The folder of the real data has Llama 2's tokenizer beside a model of 512 tokens."""
-    assert main(["convert", str(shared_data / "stories260K.bin"), str(tmp_path / "hf")]) == 0
+    """Llama 2's tokenizer beside a model of 512 tokens."""
+    for name in ("stories260K.bin", "tokenizer.model"):
+        (tmp_path / name).write_bytes((shared_data / name).read_bytes())
+    assert main(["convert", str(tmp_path / "stories260K.bin"), str(tmp_path / "hf")]) == 0
     assert "tokenizer.model beside" in capsys.readouterr().err
     assert not (tmp_path / "hf/tokenizer.model").exists()
 

@@ -195,19 +195,22 @@ class _Stopwatch:
 
 def _open(source: Path, tokenizer: Path | None) -> tuple[Config, Parameters, Tokenizer]:
     from ..errors import ConfigError
-    from ..train.session import load_model
+    from ..llama import checkpoint
     from ..train.tokenizer import check_vocabulary, load_tokenizer
+    from ..train.tokenizer_beside import tokenizer_beside
 
-    config, parameters, beside = load_model(source)
-    path = tokenizer or beside
-    if path is None:
+    config, parameters = checkpoint.read(source)
+    if tokenizer is not None:
+        vocabulary = load_tokenizer(tokenizer)
+        check_vocabulary(vocabulary, config.vocab_size, f"--tokenizer {tokenizer}")
+        return config, parameters, vocabulary
+    beside = tokenizer_beside(source, config.vocab_size)
+    if beside is None:
         msg = (
             f"{source}: no tokenizer beside it; name the one it was trained with: --tokenizer FILE"
         )
         raise ConfigError(msg)
-    vocabulary = load_tokenizer(path)
-    check_vocabulary(vocabulary, config.vocab_size, str(path))
-    return config, parameters, vocabulary
+    return config, parameters, beside[1]
 
 
 def _prompt(prompt: str, file: Path | None) -> str:

@@ -13,9 +13,11 @@ from typing import Any
 from ..atomic_file import atomic_write
 from ..errors import CheckpointError, ConfigError
 
+TOKENIZERS = ("tokenizer.model", "tokenizer.bin", "tokenizer.json")
+"""Names of a tokenizer in a run folder."""
+
 _LOCK = "lock"
 _INHERITED_LOCK = "PYANE_RUN_LOCK"  # environment variable: a descriptor
-_TOKENIZERS = ("tokenizer.model", "tokenizer.bin", "tokenizer.json")
 _EARLY_FILES = (  # what is there before the first state
     _LOCK,
     "config.json",
@@ -24,7 +26,7 @@ _EARLY_FILES = (  # what is there before the first state
     "timing.jsonl",
     "model.bin",
     "model.safetensors",
-    *_TOKENIZERS,
+    *TOKENIZERS,
 )
 
 
@@ -210,7 +212,7 @@ def _write_json(path: Path, text: str) -> None:
 
 def find_tokenizer(folder: Path) -> Path | None:
     """The tokenizer kept in a folder, if there is one."""
-    for name in _TOKENIZERS:
+    for name in TOKENIZERS:
         if (folder / name).is_file():
             return folder / name
     return None

@@ -13,7 +13,7 @@ import numpy as np
 import pyane
 
 from .. import chips, llama
-from ..errors import CheckpointError, ConfigError, DataError, ShapeError
+from ..errors import CheckpointError, ConfigError, DataError, Error, ShapeError
 from ..llama.checkpoint import read as read_checkpoint
 from ..llama.config_json import read_config
 from .config import RESUMABLE, TrainConfig
@@ -24,6 +24,7 @@ from .run_folder import RunFolder, check_new, find_tokenizer
 from .state import TrainingState, load_state
 from .stories import story_text
 from .tokenizer import Tokenizer, check_vocabulary, load_tokenizer, train_tokenizer
+from .tokenizer_beside import tokenizer_beside, tokenizers_beside
 from .trainer import Trainer
 from .vocabulary import Vocabulary, occurring, write_vocabulary
 
@@ -85,14 +86,15 @@ def start(config: TrainConfig, run_dir: Path | None = None, note: Note = lambda 
         check_new(run_dir)  # before minutes of work, not after
     config = _with_absolute_paths(config)
     _open_device(config)  # refused now, not after the data are ready
-    first = _initial_weights(config)
+    first = read_checkpoint(Path(config.init_from))[1] if config.init_from else None
+    if first is not None:
+        _check_length(config, first.config)
     shape = first.config if first else _preset(config.preset)
-    tokenizer = _given_tokenizer(config)
+    tokenizer = _given_tokenizer(config, first)
     tokens, tokenizer, source = _open_data(config, tokenizer, shape.vocab_size, note)
     if first is None:
         vocab_size = tokenizer.vocab_size if tokenizer else shape.vocab_size
         shape = dataclasses.replace(shape, vocab_size=vocab_size, seq_len=config.seq_len)
-    _check_fit(config, shape, tokenizer)
     dataset = split(tokens, config.seq_len, config.held_out_fraction, source)
     note(_describe(dataset, source))
     parameters = first or llama.Parameters(shape).init(np.random.default_rng(config.seed))
@@ -167,8 +169,10 @@ def _resume(run: RunFolder, changes: Mapping[str, Any], note: Note) -> Session:
     shape = _whole_shape(parameters.config, state)
     kept = find_tokenizer(run.path)
     tokenizer = load_tokenizer(kept) if kept else None
+    if tokenizer is not None:
+        check_vocabulary(tokenizer, shape.vocab_size, str(kept))
+    _check_length(config, shape)
     tokens, tokenizer, source = _open_data(config, tokenizer, shape.vocab_size, note)
-    _check_fit(config, shape, tokenizer)
     dataset = split(tokens, config.seq_len, config.held_out_fraction, source)
     if dataset.hash != state.data_hash:
         msg = (
@@ -232,11 +236,17 @@ def _renumbered(dataset: Dataset, vocabulary: Vocabulary) -> Dataset:
 def load_model(path: Path) -> tuple[llama.Config, llama.Parameters, Path | None]:
     """Weights of a run folder or a checkpoint of any kind, and the tokenizer beside them, if any.
 
+    Of several tokenizers that is the first that fits, or, when none does, the first.
+
     Raises:
         CheckpointError: Missing, or not a checkpoint.
     """
     config, parameters = read_checkpoint(path)
-    return config, parameters, _tokenizer_beside(path)
+    try:
+        beside = tokenizer_beside(path, config.vocab_size)
+    except Error:  # of a tokenizer: who wants it will meet that
+        return config, parameters, tokenizers_beside(path)[0]
+    return config, parameters, beside[0] if beside else None
 
 
 def preset_for(weights: Path) -> str:
@@ -249,10 +259,6 @@ def preset_for(weights: Path) -> str:
     """
     dim = read_checkpoint(weights)[0].dim
     return min(llama.PRESETS, key=lambda name: abs(math.log(llama.PRESETS[name].dim / dim)))
-
-
-def _tokenizer_beside(path: Path) -> Path | None:
-    return find_tokenizer(path if path.is_dir() else path.parent)
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
@@ -277,26 +283,25 @@ def _preset(name: str) -> llama.Config:
     return llama.PRESETS[name]
 
 
-def _initial_weights(config: TrainConfig) -> llama.Parameters | None:
-    if config.init_from is None:
-        return None
-    return load_model(Path(config.init_from))[1]
-
-
-def _given_tokenizer(config: TrainConfig) -> Tokenizer | None:
+def _given_tokenizer(config: TrainConfig, first: llama.Parameters | None) -> Tokenizer | None:
+    """The one that was named, or that belongs to the first weights. Before the data: those take time."""
     if config.tokenizer is not None:
-        return load_tokenizer(Path(config.tokenizer))
-    if config.init_from is None:
+        tokenizer = load_tokenizer(Path(config.tokenizer))
+        if first is not None:
+            source = f"--tokenizer {config.tokenizer}"
+            check_vocabulary(tokenizer, first.config.vocab_size, source)
+        return tokenizer
+    if first is None or config.init_from is None:
         return None
     # Weights mean nothing without the vocabulary they were trained with.
-    beside = _tokenizer_beside(Path(config.init_from))
+    beside = tokenizer_beside(Path(config.init_from), first.config.vocab_size)
     if beside is None and _is_text(config):
         msg = (
             f"--init-from {config.init_from}: has no tokenizer beside it; "
             "name the one it was trained with: --tokenizer FILE"
         )
         raise ConfigError(msg)
-    return load_tokenizer(beside) if beside else None
+    return beside[1] if beside else None
 
 
 def _is_text(config: TrainConfig) -> bool:
@@ -322,11 +327,7 @@ def _open_data(
     return encode_text(text, tokenizer), tokenizer, source
 
 
-def _check_fit(config: TrainConfig, shape: llama.Config, tokenizer: Tokenizer | None) -> None:
-    if tokenizer is not None:
-        check_vocabulary(
-            tokenizer, shape.vocab_size, f"--tokenizer {config.tokenizer or tokenizer.file_name}"
-        )
+def _check_length(config: TrainConfig, shape: llama.Config) -> None:
     if config.seq_len > shape.seq_len:
         msg = f"--seq-len must be at most {shape.seq_len}, the model's, got {config.seq_len}"
         raise ConfigError(msg)
