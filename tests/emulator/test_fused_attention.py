@@ -181,6 +181,13 @@ def test_special_values_in_a_constant_mask(special, mask, check, rng):
     check(case, case.arrays(rng))
 
 
+@pytest.mark.parametrize("mask", ["causal", "infinite"])
+def test_a_mask_too_large_to_be_kept_in_order(mask, check, rng):
+    """2^20 elements and more; what it hides is known all the same."""
+    case = Case((2, 1027, 1031, 8, 8), mask=mask, exports="output")
+    check(case, case.arrays(rng))
+
+
 @pytest.mark.parametrize("factor", [20, 100, 300, 3000])
 def test_scores_that_outweigh_a_mask(factor, check, rng):
     """From some thousands on they do, and from 65504 on they are infinite."""

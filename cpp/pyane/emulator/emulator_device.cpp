@@ -67,15 +67,19 @@ struct Loaded {
 /// An evaluation that takes one thread less is better run beside others than on all threads.
 constexpr std::chrono::nanoseconds kSmallWork = std::chrono::microseconds(50);
 
-/// How long a plan takes one thread, by the elements that its steps touch and what a step costs
-/// besides.
+/// How long a plan takes one thread, by the elements that its steps touch, its arithmetic, and what
+/// a step costs besides.
 std::chrono::nanoseconds work_of(const Plan& plan) {
-  constexpr std::int64_t kElementsPerNs = 16;
-  constexpr std::int64_t kNsPerStep = 300;
-  std::int64_t n = 0;
-  for (const PlannedTensor& tensor : plan.tensors) n += tensor.layout.count();
-  return std::chrono::nanoseconds(n / kElementsPerNs +
-                                  kNsPerStep * static_cast<std::int64_t>(plan.steps.size()));
+  constexpr double kElementsPerNs = 16;
+  constexpr double kFlopsPerNs = 100;
+  constexpr double kNsPerStep = 300;
+  constexpr double kLong = 1e15;
+  double work = kNsPerStep * static_cast<double>(plan.steps.size());
+  for (const PlannedTensor& tensor : plan.tensors) {
+    work += static_cast<double>(tensor.layout.count()) / kElementsPerNs;
+  }
+  for (const PlannedGroup& group : plan.groups) work += group.flops.value_or(0) / kFlopsPerNs;
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(work, kLong)));
 }
 
 std::vector<std::uint64_t> memory_keys(const std::vector<std::shared_ptr<Surface>>& surfaces) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 namespace pyane::emulator {
 namespace {
@@ -16,8 +17,11 @@ constexpr float kSeen = -1024.0F;
 /// Larger ones, infinity and NaN might make all of a query's weights NaN.
 constexpr float kLargest = 8192.0F;
 
-/// Larger constant masks are put in order where they are needed.
-constexpr Index kMaxBytes = Index{32} << 20;
+/// Larger constant masks are put in order where they are needed, a few per cent of the time that
+/// attention of that size takes: every layer of a model would have a copy.
+constexpr Index kMaxPacked = Index{1} << 20;
+/// What is hidden in larger ones is not looked for.
+constexpr Index kMaxKnown = Index{1} << 25;
 
 }  // namespace
 
@@ -37,14 +41,16 @@ AttentionMask::AttentionMask(const AttentionSpec& spec, const std::byte* data)
     if (is_new) offsets.push_back(offset);
   }
   const Index n_all = static_cast<Index>(offsets.size()) * n_panels_;
-  if (n_all > kMaxBytes / 4 / nr_ / n_keys_) return;
-  panels_.resize(static_cast<std::size_t>(n_all * n_keys_ * nr_));
+  if (n_all > kMaxKnown / nr_ / n_keys_) return;
+  const bool is_small = n_all <= kMaxPacked / nr_ / n_keys_;
+  std::vector<float> panels(static_cast<std::size_t>((is_small ? n_all : 1) * n_keys_ * nr_));
   for (Index i = 0; i < n_all; ++i) {
-    float* const panel = panels_.data() + i * n_keys_ * nr_;
+    float* const panel = panels.data() + (is_small ? i * n_keys_ * nr_ : 0);
     const Index query = i % n_panels_ * nr_;
     pack_at(data, offsets[static_cast<std::size_t>(i / n_panels_)], query, panel);
     n_seen_.push_back(count_seen(panel, query));
   }
+  if (is_small) panels_ = std::move(panels);
 }
 
 void AttentionMask::pack_at(const std::byte* data, Index offset, Index query, float* target) const {

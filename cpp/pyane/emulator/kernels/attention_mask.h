@@ -10,8 +10,8 @@
 namespace pyane::emulator {
 
 /// The mask of an attention in panels of nr queries (GemmKernel::nr), [n_keys, nr] fp32 each;
-/// columns without a query are zero. A constant one is put in order once, and it is known which
-/// keys no query of a panel sees.
+/// columns without a query are zero. Of a constant one it is known which keys no query of a panel
+/// sees; a small one is put in order once.
 class AttentionMask {
  public:
   /// Scores up to this magnitude do not bring back what a mask of -8192 and less hides.
@@ -22,6 +22,8 @@ class AttentionMask {
 
   /// The panels are here; else `pack` has to make them every time.
   bool is_packed() const { return !panels_.empty(); }
+  /// n_seen can be asked.
+  bool is_known() const { return !n_seen_.empty(); }
   const float* panel(std::int64_t head, std::int64_t panel) const {
     return panels_.data() + index(head, panel) * n_keys_ * nr_;
   }
@@ -31,7 +33,7 @@ class AttentionMask {
 
   /// After how many keys all weights of a panel are zero (or NaN with the others of their query)
   /// for sure, at least 1: provided that no score is larger than kLargeScore, if
-  /// `depends_on_scores`. For packed masks.
+  /// `depends_on_scores`.
   std::int64_t n_seen(std::int64_t head, std::int64_t panel) const {
     return n_seen_[static_cast<std::size_t>(index(head, panel))];
   }

@@ -156,7 +156,7 @@ class TiledAttention final : public Step {
     // Zero weights add nothing, unless they meet infinities, or numbers so small that the sum of
     // products may be -0.
     const bool may_stop_early = spec_.value.dtype == DType::kFp16 && is_finite(values);
-    const float key_norm = may_stop_early && mask_.is_packed() ? largest_norm(keys) : 0.0F;
+    const float key_norm = may_stop_early && mask_.is_known() ? largest_norm(keys) : 0.0F;
     for (Index panel = block * n_panels_ / n_blocks_; panel < (block + 1) * n_panels_ / n_blocks_;
          ++panel) {
       run_panel(head, panel, may_stop_early, key_norm, arguments, memory);
@@ -212,7 +212,7 @@ class TiledAttention final : public Step {
     float* const queries = memory + layout_.queries;
     kernel_.pack_b(from_lane(source(spec_.query, head, arguments.inputs[0].data, true), query),
                    n_queries, spec_.width, queries, 0);
-    const Index n_seen = may_stop_early && mask_.is_packed()
+    const Index n_seen = may_stop_early && mask_.is_known()
                              ? count_seen(head, panel, key_norm, queries)
                              : spec_.n_keys;
     multiply_keys(n_seen, columns, memory);
