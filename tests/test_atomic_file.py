@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyane.atomic_file import atomic_write
+from pyane.atomic_file import atomic_write, check_writable
 
 
 def test_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -59,6 +59,43 @@ def test_a_full_device_says_so() -> None:
         with atomic_write("/dev/full") as file:
             file.write(b"x" * 100_000)
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
         write()
     assert Path("/dev/full").is_char_device()
+
+
+def test_errors_name_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    """Not the temporary one, of which the caller knows nothing."""
+
+    def write(path: Path) -> None:
+        with atomic_write(path):
+            pass
+
+    missing = tmp_path / "nowhere" / "file"
+    for function in (write, check_writable):
+        with pytest.raises(FileNotFoundError) as found:
+            function(missing)
+        assert (found.value.filename, found.value.filename2) == (str(missing), None)
+        with pytest.raises(IsADirectoryError) as found:
+            function(tmp_path)
+        assert (found.value.filename, found.value.filename2) == (str(tmp_path), None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_about_other_files_stay(tmp_path: Path) -> None:
+    def copy() -> None:
+        with atomic_write(tmp_path / "file") as file:
+            file.write((tmp_path / "missing").read_bytes())
+
+    with pytest.raises(FileNotFoundError) as found:
+        copy()
+    assert found.value.filename == str(tmp_path / "missing")
+
+
+def test_check_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    check_writable(tmp_path / "file")
+    check_writable(tmp_path / "new")
+    check_writable(os.devnull)
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+    assert (tmp_path / "file").read_bytes() == b"old"

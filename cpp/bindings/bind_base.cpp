@@ -104,7 +104,9 @@ void bind_base(py::module_& m) {
            "Threads used for evaluation: PYANE_NUM_THREADS, else the physical cores this process "
            "may use. Raises Error when PYANE_NUM_THREADS is no such number.");
   base.def("set_num_threads", &pyane::set_num_threads, py::arg("n"),
-           "Sets the number of threads for evaluation. Raises ShapeError when n < 1.");
+           "Sets the number of threads for evaluation. Raises ShapeError when n is not in [1, "
+           "MAX_THREADS].");
+  base.attr("MAX_THREADS") = pyane::kMaxThreads;
   base.def(
       "isa", [] { return std::string(pyane::isa_name(pyane::active_isa())); },
       "Instruction set of the hot loops: 'avx512', 'avx2', 'neon' or 'scalar'. PYANE_ISA lowers "

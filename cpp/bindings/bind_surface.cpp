@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bindings.h"
@@ -18,6 +19,14 @@ namespace {
 
 std::string text_of(const py::handle& object) { return py::str(object).cast<std::string>(); }
 
+/// Numbers, and bool; also those that NumPy lacks (ml_dtypes' bfloat16), but no text, times,
+/// records.
+bool is_of_numbers(const py::dtype& dtype) {
+  constexpr std::string_view kNumbers = "biufc";
+  if (dtype.kind() != 'V') return kNumbers.find(dtype.kind()) != std::string_view::npos;
+  return !dtype.attr("type").is(py::module_::import("numpy").attr("void"));
+}
+
 /// A view of the surface's memory that keeps the surface alive.
 py::array surface_array(const std::shared_ptr<pyane::Surface>& surface,
                         const std::vector<py::ssize_t>& shape, const py::dtype& dtype,
@@ -26,7 +35,7 @@ py::array surface_array(const std::shared_ptr<pyane::Surface>& surface,
   const py::ssize_t item = dtype.itemsize();
   py::ssize_t room =
       item > 0 && offset >= 0 && offset <= capacity ? (capacity - offset) / item : -1;
-  if (dtype.attr("hasobject").cast<bool>() || item == 0) {
+  if (!is_of_numbers(dtype)) {
     throw pyane::ShapeError("Surface.array: dtype must be one of numbers, got " + text_of(dtype));
   }
   if (offset < 0 || offset % item != 0) {

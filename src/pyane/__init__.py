@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ._core import __version__
-from ._core.base import num_threads, set_num_threads
 from .check import Diagnostic, check
 from .device import Device, device
 from .emulation import HardwareNumerics
@@ -28,6 +27,7 @@ from .errors import (
 from .kernel import Kernel, Request, TensorSpec, evaluate
 from .model import Model, load
 from .surface import Surface
+from .threads import num_threads, set_num_threads
 
 __all__ = [
     "AneError",

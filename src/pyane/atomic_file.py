@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import secrets
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# What writing to an open file may end in: such errors name no file.
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 
 
 @contextmanager
@@ -25,16 +29,21 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     A device or a pipe (/dev/null, /dev/stdout) is written to at the end, not replaced.
 
     Raises:
-        OSError: As `open`, `write`, `fsync` and `rename` do.
+        OSError: As `open`, `write`, `fsync` and `rename` do; it names `path`.
     """
     target = Path(path).resolve()
     if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
         # Replacing would make a file of /dev/null, if one may.
         buffer = io.BytesIO()
         yield buffer
-        with Path(path).open("wb") as stream:
-            stream.write(buffer.getvalue())
+        try:
+            with Path(path).open("wb") as stream:
+                stream.write(buffer.getvalue())
+        except OSError as e:
+            raise _named(e, path) from None
         return
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
         # "x": never into somebody else's file. Mode bits follow the umask, as for any new file.
@@ -43,9 +52,14 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-    except BaseException:
+    except BaseException as e:
         with suppress(OSError):
             temporary.unlink()
+        # Other errors of the block are about other files.
+        if isinstance(e, OSError) and (
+            e.filename == os.fspath(temporary) or (e.filename is None and e.errno in _FULL)
+        ):
+            raise _named(e, path) from None
         raise
     # The rename itself lives in the directory.
     descriptor = os.open(target.parent, os.O_RDONLY)
@@ -56,12 +70,27 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Try whether `atomic_write` could make its temporary file; leaves nothing behind.
+    """Try whether `atomic_write` could write there; leaves nothing behind.
 
     Raises:
-        OSError: It could not.
+        OSError: It could not; names `path`.
     """
-    target = Path(path).resolve()
+    place = Path(path)
+    if place.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if place.exists() and not place.is_file():  # A device or a pipe, which is not replaced.
+        if not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+        return
+    target = place.resolve()
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-    temporary.open("xb").close()
-    temporary.unlink()
+    try:
+        temporary.open("xb").close()
+        temporary.unlink()
+    except OSError as e:
+        raise _named(e, path) from None
+
+
+def _named(error: OSError, path: str | os.PathLike[str]) -> OSError:
+    """The error with the name that the caller knows, not that of a temporary file."""
+    return OSError(error.errno, error.strerror, os.fspath(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,10 +19,10 @@ from .errors import (
     EvaluateError,
     ShapeError,
 )
-from .surface import Surface, convert_into
+from .surface import Surface, check_range, convert_into
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
     from numpy.typing import ArrayLike
@@ -97,14 +97,24 @@ def evaluate(requests: Iterable[Request]) -> None:
     same.
 
     Raises:
+        TypeError: Something that is no request; nothing has been evaluated.
         EvaluateError: Of the first request in the list that fails, whose outputs are then undefined.
             All before it have been evaluated; of those after it none that shares with it what one of
             the two writes, and of the others perhaps some.
         Error: Called by a signal handler that interrupted an evaluation or compilation.
     """
-    natives = []
+    natives: list[Any] = []
     refusal = None
+    if not isinstance(requests, Iterable):
+        msg = f"evaluate: requests must be a list of Request, got {type(requests).__name__}"
+        raise TypeError(msg)
     for request in requests:
+        if not isinstance(request, Request):
+            msg = (
+                f"evaluate: requests[{len(natives)}] must be a Request (Kernel.bind), "
+                f"got {type(request).__name__}"
+            )
+            raise TypeError(msg)
         refusal = request._refusal
         if refusal is not None:
             break
@@ -316,7 +326,7 @@ class Kernel:
             **kwargs: Inputs by name.
 
         Shapes must match exactly. Element types are converted within their kind (float64 to
-        float16 rounds half to even, int64 to int32), but not across kinds. Calls
+        float16 rounds half to even, int64 to int32 if the values fit), but not across kinds. Calls
         from several threads take turns, as there is one set of surfaces; `bind` more to evaluate at
         once.
 
@@ -325,7 +335,7 @@ class Kernel:
             are several. The arrays are the caller's own.
 
         Raises:
-            ShapeError: A missing, unknown or ill-fitting input.
+            ShapeError: A missing, unknown or ill-fitting input, or an integer out of its range.
             EvaluateError: As `evaluate`.
         """
         given: dict[str, ArrayLike] = dict(kwargs)
@@ -365,6 +375,7 @@ class Kernel:
         if not np.can_cast(array.dtype, spec.dtype, casting="same_kind"):
             msg = f"kernel: input '{name}' must be {spec.dtype}, got {array.dtype}"
             raise ShapeError(msg)
+        check_range(f"kernel: input '{name}'", array, spec.dtype)
         return array
 
     @staticmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from ._core import base as _base
 from ._core import engine as _engine
+from .arguments import INT64_MAX, as_int
 from .errors import ShapeError
 
 if TYPE_CHECKING:
@@ -49,6 +49,42 @@ def _is_one_kind(source: np.dtype[Any], target: np.dtype[Any]) -> bool:
     return usual or np.can_cast(source, target, casting="same_kind")
 
 
+def check_range(what: str, source: np.ndarray[Any, Any], target: np.dtype[Any]) -> None:
+    """Whether integers keep their values in another integer type, where NumPy would wrap them.
+
+    Looks at the values only where the types allow that some do not.
+
+    Raises:
+        ShapeError: Some do not; names the first.
+    """
+    if target.kind not in "iu" or source.dtype.kind not in "iu" or source.size == 0:
+        return
+    if source.dtype == target or np.can_cast(source.dtype, target, casting="safe"):
+        return
+    range_ = np.iinfo(target)
+    if range_.min <= int(source.min()) and int(source.max()) <= range_.max:
+        return
+    # Not beyond the type's own range, in which NumPy takes Python's integers.
+    wrong = np.zeros(source.shape, bool)
+    own = np.iinfo(source.dtype)
+    if own.max > range_.max:
+        wrong |= source > range_.max
+    if own.min < range_.min:
+        wrong |= source < range_.min
+    at = tuple(int(i) for i in np.argwhere(wrong)[0])
+    msg = (
+        f"{what} must be from {range_.min} to {range_.max}, as {target} holds, "
+        f"got {source[at]} at {list(at)}"
+    )
+    raise ShapeError(msg)
+
+
+def _as_offset(where: str, offset: int) -> int:
+    if type(offset) is int and -INT64_MAX <= offset <= INT64_MAX:  # Quick: for every transfer.
+        return offset
+    return as_int(where, "offset", offset, -INT64_MAX)
+
+
 class Surface:
     """Memory that the device and this process see at once, without copies.
 
@@ -61,16 +97,15 @@ class Surface:
             `Kernel.surface_bytes`.
 
     Raises:
-        Error: The system has no memory or descriptors left, or `n_bytes` is negative.
+        TypeError: `n_bytes` is no integer.
+        ShapeError: `n_bytes` is negative, or more than any machine has.
+        Error: The system has no memory or descriptors left.
     """
 
     __slots__ = ("_native",)
 
     def __init__(self, n_bytes: int) -> None:
-        if n_bytes < 0:
-            msg = f"Surface: n_bytes must not be negative, got {n_bytes}"
-            raise ValueError(msg)
-        self._native = _engine.create_surface(n_bytes)
+        self._native = _engine.create_surface(as_int("Surface", "n_bytes", n_bytes))
 
     @classmethod
     def open(cls, native_id: int) -> Surface:
@@ -81,8 +116,10 @@ class Surface:
                 its own), or an IOSurface id (macOS).
 
         Raises:
+            TypeError: It is no integer.
             Error: It is no such thing, or smaller than a page.
         """
+        native_id = as_int("Surface.open", "native_id", native_id, -INT64_MAX)
         surface = cls.__new__(cls)
         surface._native = _engine.open_surface(native_id)
         return surface
@@ -96,8 +133,10 @@ class Surface:
                 retained for as long as this object, or an array on it, lives.
 
         Raises:
+            TypeError: `handle` is no integer.
             Error: It is no IOSurface, is smaller than a page, or this is not macOS.
         """
+        handle = as_int("Surface.wrap", "handle", handle, high=2**64 - 1)
         surface = cls.__new__(cls)
         surface._native = _engine.wrap_surface(handle)
         return surface
@@ -130,10 +169,19 @@ class Surface:
             offset: Bytes from the start of the surface, a multiple of the element size.
 
         Raises:
-            ShapeError: The array does not fit into the surface.
+            TypeError: A dimension or `offset` is no integer.
+            ShapeError: The array does not fit into the surface, or `dtype` is none of numbers.
         """
-        dims = list(map(operator.index, shape if isinstance(shape, Iterable) else [shape]))
-        array: np.ndarray[Any, np.dtype[Any]] = self._native.array(dims, np.dtype(dtype), offset)
+        return self._array("Surface.array", shape, dtype, offset)
+
+    def _array(
+        self, where: str, shape: Sequence[int] | int, dtype: DTypeLike, offset: int
+    ) -> np.ndarray[Any, np.dtype[Any]]:
+        sizes = shape if isinstance(shape, Iterable) else [shape]
+        dims = [as_int(where, f"shape[{i}]", size, -INT64_MAX) for i, size in enumerate(sizes)]
+        array: np.ndarray[Any, np.dtype[Any]] = self._native.array(
+            dims, np.dtype(dtype), _as_offset(where, offset)
+        )
         return array
 
     def write(self, values: ArrayLike, dtype: DTypeLike = np.float16, offset: int = 0) -> None:
@@ -149,15 +197,19 @@ class Surface:
             offset: Bytes from the start of the surface, a multiple of the element size.
 
         Raises:
-            ShapeError: The values do not fit into the surface, or are of another kind.
+            TypeError: `offset` is no integer.
+            ShapeError: The values do not fit into the surface, are of another kind, or are integers
+                out of the range of `dtype`.
         """
+        offset = _as_offset("Surface.write", offset)
         source = np.asarray(values)
         if dtype is np.float16 and self._native.write_floats(source, offset):
             return
-        target = self.array(source.shape, dtype, offset)
+        target = self._array("Surface.write", source.shape, dtype, offset)
         if not _is_one_kind(source.dtype, target.dtype):
             msg = f"Surface.write: values must be convertible to {target.dtype}, got {source.dtype}"
             raise ShapeError(msg)
+        check_range("Surface.write: values", source, target.dtype)
         if not source.flags.c_contiguous:
             source = np.ascontiguousarray(source)
         convert_into(target, source)
@@ -180,8 +232,14 @@ class Surface:
                 of the same kind, if wanted.
 
         Raises:
-            ShapeError: The array does not fit into the surface, or `out` has another shape or kind.
+            TypeError: A dimension or `offset` is no integer, or `out` is no array.
+            ShapeError: The array does not fit into the surface, `out` has another shape or kind, or
+                the surface holds integers out of the range of `out`.
         """
+        if out is not None and not isinstance(out, np.ndarray):
+            msg = f"Surface.read: out must be a NumPy array, got {type(out).__name__}"
+            raise TypeError(msg)
+        offset = _as_offset("Surface.read", offset)
         if (
             dtype is np.float16
             and out is not None
@@ -190,7 +248,7 @@ class Surface:
             and self._native.read_floats(out, offset)
         ):
             return out
-        source = self.array(shape, dtype, offset)
+        source = self._array("Surface.read", shape, dtype, offset)
         if out is None:
             out = np.empty(source.shape, _FP32 if source.dtype == _FP16 else source.dtype)
         if out.shape != source.shape or not _is_one_kind(source.dtype, out.dtype):
@@ -199,6 +257,7 @@ class Surface:
                 f"{source.dtype}, got {out.dtype} of shape {list(out.shape)}"
             )
             raise ShapeError(msg)
+        check_range("Surface.read: out", source, out.dtype)
         convert_into(out, source)
         return out
 

@@ -116,6 +116,21 @@ def test_set_num_threads():
             base.set_num_threads(n)
 
 
+@pytest.mark.parametrize("n", [2.5, "3", None])
+def test_threads_that_are_no_integer(n):
+    kind = type(n).__name__
+    with pytest.raises(TypeError, match=f"set_num_threads: n must be an int, got {kind} {n!r}"):
+        pyane.set_num_threads(n)
+
+
+def test_threads_out_of_range():
+    for n in (0, 1025, 10**20, -(10**20)):
+        with pytest.raises(pyane.ShapeError, match=f"n must be from 1 to 1024, got {n}"):
+            pyane.set_num_threads(n)
+    pyane.set_num_threads(True)  # An integer, to Python.
+    assert pyane.num_threads() == 1
+
+
 def test_threads_from_environment():
     code = "from pyane._core import base; print(base.num_threads())"
     assert run_python(code, PYANE_NUM_THREADS="3") == "3"

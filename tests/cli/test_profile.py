@@ -82,7 +82,7 @@ def test_given_inputs(capsys, here):
     ("args", "message"),
     [
         (["missing.mil"], "missing.mil"),
-        (["chain.mil", "-o", "nowhere/trace.json"], "there is no folder 'nowhere'"),
+        (["chain.mil", "-o", "nowhere/trace.json"], "in a folder that exists"),
         (["chain.mil", "--repeat", "0"], "--repeat"),
         (["chain.mil", "--input", "x=none.npy"], "none.npy"),
         (["chain.mil", "--function", "other"], "other"),

@@ -103,3 +103,19 @@ def test_error_in_a_large_gather_that_runs_on_many_threads(emulator, rng):
     indices[4321] = 100
     with pytest.raises(pyane.EvaluateError, match=r"got 100 at element 4321"):
         kernel(x=x, indices=indices)
+
+
+@pytest.mark.parametrize("wrong", [2**32 + 3, -(2**31) - 1])
+def test_indices_that_would_wrap(emulator, wrong):
+    """2**32 + 3 would be row 3."""
+    x, indices, y = (
+        mil_text.tensor_type(*t) for t in (("float16", [5]), ("int32", [2]), ("float16", [2]))
+    )
+    arguments = {"x": "%x", "indices": "%i", "axis": 0, "batch_dims": 0, "validate_indices": False}
+    lines = [mil_text.operation("gather", "y", y, arguments)]
+    kernel = emulator.compile(mil_text.program({"x": x, "i": indices}, lines, ["y"]))
+    values = np.arange(5, dtype=np.float16)
+    np.testing.assert_array_equal(kernel(values, [1, 3]), [1, 3])
+    rule = rf"kernel: input 'i' must be from -2147483648 to 2147483647, .* got {wrong} at \[1\]"
+    with pytest.raises(pyane.ShapeError, match=rule):
+        kernel(values, [0, wrong])

@@ -400,6 +400,21 @@ class TestDevice:
             pyane.device()
 
 
+@pytest.mark.parametrize("wrong", ["kernel", None, "abc", 3])
+def test_what_is_no_request(kernel, wrong):
+    item = kernel if wrong == "kernel" else wrong
+    kernel.evaluate()
+    kernel.outputs["y"][...] = 7
+    expected = rf"requests\[1\] must be a Request \(Kernel.bind\), got {type(item).__name__}"
+    with pytest.raises(TypeError, match=expected):
+        pyane.evaluate([kernel._own_request(), item])
+    assert (kernel.outputs["y"] == 7).all()
+    with pytest.raises(TypeError, match=r"requests\[0\] must be a Request .*, got str"):
+        pyane.evaluate("abc")
+    with pytest.raises(TypeError, match="requests must be a list of Request, got Request"):
+        pyane.evaluate(kernel._own_request())
+
+
 class TestSurface:
     def test_array(self):
         surface = pyane.Surface(100)

@@ -143,3 +143,86 @@ def test_refusals():
         surface.read(4, out=np.zeros(5, np.float32))
     with pytest.raises(pyane.ShapeError, match="for float16, got int32"):
         surface.read(4, out=np.zeros(4, np.int32))
+
+
+@pytest.mark.parametrize("wrong", [1.5, "x", None])
+def test_arguments_that_are_no_integers(wrong):
+    surface = pyane.Surface(4096)
+    got = f"must be an int, got {type(wrong).__name__} {wrong!r}"
+    for name, call in {
+        "Surface: n_bytes": lambda: pyane.Surface(wrong),
+        "Surface.open: native_id": lambda: pyane.Surface.open(wrong),
+        "Surface.wrap: handle": lambda: pyane.Surface.wrap(wrong),
+        "Surface.array: offset": lambda: surface.array(4, np.float16, wrong),
+        r"Surface.array: shape\[1\]": lambda: surface.array((4, wrong)),
+        "Surface.write: offset": lambda: surface.write(np.zeros(4, np.float32), offset=wrong),
+        "Surface.read: offset": lambda: surface.read(4, offset=wrong),
+        r"Surface.read: shape\[0\]": lambda: surface.read([wrong]),
+    }.items():
+        with pytest.raises(TypeError, match=f"{name} {got}"):
+            call()
+
+
+@pytest.mark.parametrize("huge", [2**63, 10**20, -(10**20)])
+def test_arguments_that_no_machine_has(huge):
+    surface = pyane.Surface(4096)
+    for name, call in {
+        "Surface: n_bytes": lambda: pyane.Surface(huge),
+        "Surface.open: native_id": lambda: pyane.Surface.open(huge),
+        "Surface.array: offset": lambda: surface.array(4, np.float16, huge),
+        r"Surface.array: shape\[0\]": lambda: surface.array(huge),
+        "Surface.write: offset": lambda: surface.write(np.zeros(4, np.float32), offset=huge),
+    }.items():
+        with pytest.raises(pyane.ShapeError, match=f"{name} must (be at|not be) .*, got {huge}"):
+            call()
+    with pytest.raises(pyane.ShapeError, match="n_bytes must not be negative, got -1"):
+        pyane.Surface(-1)
+
+
+def test_out_that_is_no_array():
+    with pytest.raises(TypeError, match=r"Surface.read: out must be a NumPy array, got list"):
+        pyane.Surface(4096).read((3,), out=[0, 0, 0])
+
+
+@pytest.mark.parametrize("dtype", ["U3", "S3", "V3", "O", "M8[s]", [("a", "f4"), ("b", "i4")]])
+def test_arrays_of_what_is_no_number(dtype):
+    with pytest.raises(pyane.ShapeError, match=r"Surface.array: dtype must be one of numbers, got"):
+        pyane.Surface(4096).array([4], dtype)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "wrong"),
+    [
+        ("int64", "int32", 2**31),
+        ("int64", "int32", -(2**31) - 1),
+        ("int64", "int32", 2**32 + 3),
+        (">i8", "int32", 2**40),
+        ("int16", "int8", -129),
+        ("uint8", "int8", 200),
+        ("uint64", "int64", 2**63),
+        ("uint64", "uint32", 2**32),
+    ],
+)
+def test_integers_out_of_range(source, target, wrong):
+    """NumPy would wrap them: 2**32 + 3 would be 3."""
+    surface = pyane.Surface(4096)
+    info = np.iinfo(target)
+    fitting = np.array([[0, info.max], [1, info.min]]).astype(source)
+    if np.iinfo(source).min < 0:
+        surface.write(fitting, target)
+        np.testing.assert_array_equal(surface.read((2, 2), target), fitting)
+    before = surface.array((2, 2), target).copy()
+    values = np.zeros((2, 2), source)
+    values[1, 0] = wrong
+    rule = rf"must be from {info.min} to {info.max}, as {target} holds, got {wrong} at \[1, 0\]"
+    with pytest.raises(pyane.ShapeError, match=rf"Surface.write: values {rule}"):
+        surface.write(values, target)
+    np.testing.assert_array_equal(surface.array((2, 2), target), before)
+    surface.write(values, source)
+    with pytest.raises(pyane.ShapeError, match=rf"Surface.read: out {rule}"):
+        surface.read((2, 2), source, out=np.zeros((2, 2), target))
+
+
+def test_no_integers_at_all():
+    surface = pyane.Surface(4096)
+    surface.write(np.zeros((0, 3), np.int64), np.int32)

@@ -20,6 +20,8 @@ from pyane.train.schedule import LossScale, learning_rate
         ({"accumulation": 0}, "--accumulation must be at least 1"),
         ({"seq_len": 0}, "--seq-len must be at least 1"),
         ({"threads": 0}, "--threads must be at least 1"),
+        ({"threads": 1025}, "--threads must be at most 1024, got 1025"),
+        ({"threads": 10**20}, "--threads must be at most 1024, got 1"),
         ({"steps": 1.5}, "--steps must be a whole number, got 1.5"),
         ({"steps": True}, "--steps must be a whole number, got True"),
         ({"steps": "3"}, "--steps must be a whole number, got '3'"),

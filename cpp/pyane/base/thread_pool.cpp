@@ -25,7 +25,6 @@
 namespace pyane {
 namespace {
 
-constexpr int kMaxThreads = 1024;
 // What follows was measured on a virtual machine, where waking a thread costs the caller 5 to 20 us
 // and the thread is there after 50 to 200; one that spins is there after 0.3 us. Spinning outlasts
 // what Python does between two kernels of a training step, 50 to 150 us.

@@ -12,7 +12,10 @@ namespace pyane {
 /// cores this process may use. One pool for the process.
 int num_threads();
 
-/// @throws ShapeError  when `n` < 1. Takes effect for the next parallel_for.
+/// The most that may be asked for.
+inline constexpr int kMaxThreads = 1024;
+
+/// @throws ShapeError  when `n` is not in [1, kMaxThreads]. Takes effect for the next parallel_for.
 void set_num_threads(int n);
 
 /// Runs body(i) for every i in [0, n), on the pool and the calling thread, and returns when all are

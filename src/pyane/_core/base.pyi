@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['available_isas', 'float_to_half', 'float_to_half_transposed', 'half_to_float', 'isa', 'measure_conversion_gbps', 'measure_copy_gbps', 'measure_fma_gflops', 'measure_int8_gops', 'measure_triad_gbps', 'num_threads', 'parallel_for', 'set_isa', 'set_num_threads']
+__all__: list[str] = ['MAX_THREADS', 'available_isas', 'float_to_half', 'float_to_half_transposed', 'half_to_float', 'isa', 'measure_conversion_gbps', 'measure_copy_gbps', 'measure_fma_gflops', 'measure_int8_gops', 'measure_triad_gbps', 'num_threads', 'parallel_for', 'set_isa', 'set_num_threads']
 def available_isas() -> list[str]:
     """
     Names of the instruction sets that this CPU has, the best last.
@@ -67,5 +67,6 @@ def set_isa(name: str) -> None:
     """
 def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
-    Sets the number of threads for evaluation. Raises ShapeError when n < 1.
+    Sets the number of threads for evaluation. Raises ShapeError when n is not in [1, MAX_THREADS].
     """
+MAX_THREADS: int = 1024

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from .._core import base
 from .device_options import ChipOption, DeviceOption, NumericsOption, open_device
+from .model_options import read_stdin
 
 if TYPE_CHECKING:
     from ..llama import Config, Parameters
@@ -73,7 +74,7 @@ def generate(
     ] = False,
     threads: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, max=1024, help="CPU threads. Default: all physical cores."),
+        typer.Option(min=1, max=base.MAX_THREADS, help="CPU threads. Default: all physical cores."),
     ] = None,
     device: DeviceOption = None,
     chip: ChipOption = None,
@@ -228,7 +229,7 @@ def _prompt(prompt: str, file: Path | None) -> str:
         msg = "--prompt and --prompt-file exclude each other"
         raise ConfigError(msg)
     if str(file) == "-":
-        raw = sys.stdin.buffer.read(_MAX_PROMPT_BYTES + 1)
+        raw = read_stdin("--prompt-file", _MAX_PROMPT_BYTES + 1)
         if len(raw) > _MAX_PROMPT_BYTES:
             msg = f"{file}: prompt must have at most {_MAX_PROMPT_BYTES} bytes, got more"
             raise DataError(msg)

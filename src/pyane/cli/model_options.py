@@ -59,9 +59,9 @@ def load_model(
 
     asked = dict(parse_shape(text) for text in shapes)
     if model == "-":
-        text = sys.stdin.buffer.read()
+        text = read_stdin("MODEL")
         program = mil.parse(text, "<stdin>")
-        files = dict(_weight_file(option, program.weight_paths) for option in weights)
+        files = dict(weight_file(option, program.weight_paths) for option in weights)
         program.weights.update((path, map_file(Path(file))) for path, file in files.items())
         return Model(
             program, text=text.decode(), source="<stdin>", function=function or None, shapes=asked
@@ -73,9 +73,21 @@ def load_model(
         model,
         function=function or None,
         shapes=asked,
-        weights=dict(_weight_file(text, names) for text in weights),
+        weights=dict(weight_file(text, names) for text in weights),
         allow_links=allow_links,
     )
+
+
+def read_stdin(argument: str, limit: int = -1) -> bytes:
+    """What comes over standard input, at most `limit` bytes of it; -1: all.
+
+    Raises:
+        ConfigError: It is closed.
+    """
+    if sys.stdin is None:
+        msg = f"{argument} - reads standard input, which is closed"
+        raise ConfigError(msg)
+    return sys.stdin.buffer.read(limit)
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -95,7 +107,12 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, shape
 
 
-def _weight_file(text: str, names: Sequence[str]) -> tuple[str, str]:
+def weight_file(text: str, names: Sequence[str]) -> tuple[str, str]:
+    """Path of the program and file in "PATH=FILE"; the path may be missing where there is one only.
+
+    Raises:
+        ConfigError: It is missing, and the program names several, or none.
+    """
     for name in names:
         if text.startswith(name + "="):
             return name, text[len(name) + 1 :]

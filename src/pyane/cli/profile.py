@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ..errors import ConfigError
+from .._core import base
 from .device_options import ChipOption, FaithfulOption, NumericsOption, StrictOption, open_device
 from .model_inputs import compile_model, complete, fill_states, read_inputs
 from .model_options import (
@@ -20,6 +20,7 @@ from .model_options import (
     human_bytes,
     load_model,
 )
+from .output_file import check_not_read, check_output, files_read
 
 if TYPE_CHECKING:
     from ..profile import GroupTime, Profile
@@ -50,7 +51,7 @@ def profile(
     seed: Annotated[int, typer.Option(help="Of inputs that are not given.", min=0)] = 0,
     threads: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="Threads to use. Default: one per core.", min=1),
+        typer.Option(help="Threads to use. Default: one per core.", min=1, max=base.MAX_THREADS),
     ] = None,
     chip: ChipOption = None,
     numerics: NumericsOption = None,
@@ -74,12 +75,13 @@ def profile(
       pyane profile encoder.mlmodelc --threads 1 -o trace.json
       pyane profile model.mil --json > profile.json
     """  # noqa: D301  (\b keeps the lines of the example apart)
-    if trace is not None and not trace.parent.is_dir():
-        msg = f"--output {trace}: there is no folder '{trace.parent}'"
-        raise ConfigError(msg)
+    if trace is not None:
+        check_output("--output", trace)
     loaded = load_model(
         model, function=function, shapes=shape, weights=weights, allow_links=allow_links
     )
+    if trace is not None:
+        check_not_read("--output", trace, files_read(model, loaded, weights, inputs))
     device = open_device("emulator", chip, numerics, strict=strict, faithful=faithful)
     given = read_inputs(inputs)
     import json

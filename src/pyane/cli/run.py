@@ -27,6 +27,7 @@ from .model_options import (
     check_format,
     load_model,
 )
+from .output_file import check_not_read, check_output, files_read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,13 +77,13 @@ def run(
     if output is not None and output.suffix != ".npz":
         msg = f"--output must end in .npz, got '{output}'"
         raise ConfigError(msg)
-    if output is not None and not output.parent.is_dir():
-        # Evaluating may take long: what cannot be written is known before.
-        msg = f"--output {output}: there is no folder '{output.parent}'"
-        raise ConfigError(msg)
+    if output is not None:
+        check_output("--output", output)
     loaded = load_model(
         model, function=function, shapes=shape, weights=weights, allow_links=allow_links
     )
+    if output is not None:
+        check_not_read("--output", output, files_read(model, loaded, weights, inputs))
     chosen = open_device(device, chip, numerics, strict=strict, faithful=faithful)
     given = read_inputs(inputs)
     began = time.perf_counter()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from .._core import base
 from ..errors import ConfigError
 
 # What suits each preset, where it differs from TrainConfig's defaults. The learning rate falls with
@@ -25,7 +26,6 @@ _OTHER_SIZES: Final[dict[str, Any]] = _PRESET_DEFAULTS["stories15m"]
 
 # Counts reach the core as 32-bit numbers.
 _MAX_INT: Final = 2**31 - 1
-_MAX_THREADS: Final = 1024  # base/thread_pool.cpp
 # The stories are made and tokenised in memory, at some ten bytes a character.
 _MAX_STORY_BYTES: Final = 1 << 30
 
@@ -143,9 +143,8 @@ class TrainConfig:
             value = getattr(self, field.name)
             _check_type(field.name, str(field.type), value)
             if isinstance(value, int) and field.name != "seed":
-                _require(value <= _MAX_INT, field.name, f"be at most {_MAX_INT}", value)
-        threads = self.threads or 1
-        _require(threads <= _MAX_THREADS, "threads", f"be at most {_MAX_THREADS}", threads)
+                most = base.MAX_THREADS if field.name == "threads" else _MAX_INT
+                _require(value <= most, field.name, f"be at most {most}", value)
         _check_at_least(self, 1, "steps", "batch_size", "accumulation", "seq_len", "threads")
         _check_at_least(self, 1, "eval_sequences", "story_bytes")
         _check_at_least(self, 0, "warmup_steps", "eval_every", "save_every", "clip_norm")
