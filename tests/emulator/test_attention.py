@@ -133,7 +133,8 @@ def test_every_way_through_has_the_same_bits(emulator, evaluate, rng, dtype, kin
         (((2, 3, 4), (2, 5, 3), (2, 5, 4)), r"disagree, got query \[2, 3, 4\] and key \[2, 5, 3\]"),
         (((2, 3, 4), (2, 5, 4), (2, 6, 4)), r"value \[2, 6, 4\]"),
         (((2, 3, 4), (1, 5, 4), (1, 5, 4)), r"key \[1, 5, 4\]"),
-        (((3, 4), (5, 4), (5, 4)), r"query \[3, 4\]"),
+        (((3, 4), (5, 4), (5, 4)), r"must have one rank, at least 3 .*, got query \[3, 4\]"),
+        (((2, 3, 4), (2, 5, 4), (5, 4)), r"must have one rank, .* value \[5, 4\]"),
         (((2, 3, 4), (2, 5, 4), (2, 5, 4), (4, 5)), r"\[B, \*, L, S\] = \[2, 3, 5\], got \[4, 5\]"),
     ],
 )

@@ -12,7 +12,11 @@ std::vector<Type> infer_attention(const OpContext& context) {
   const Shape& key = context.dims("key");
   const Shape& value = context.dims("value");
   const std::size_t rank = query.size();
-  bool is_match = rank >= 3 && key.size() == rank && value.size() == rank;
+  if (rank < 3 || key.size() != rank || value.size() != rank) {
+    context.fail("query, key and value must have one rank, at least 3 ([B, *, L, E]), got " +
+                 describe(context, "query", "key") + ", value " + to_string(value));
+  }
+  bool is_match = true;
   Shape result = query;
   for (std::size_t i = 0; is_match && i + 2 < rank; ++i) {
     is_match =
