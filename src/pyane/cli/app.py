@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -137,6 +139,7 @@ def main(args: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if args is None else args)
+    _replace_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without emoji is no error
     debug = "--debug" in arguments
@@ -165,6 +168,20 @@ def main(args: Sequence[str] | None = None) -> int:
             return _usage(e, debug)
         what = f"internal error: {type(e).__name__}: {e} (a bug: please report it with --debug)"
         return _fail(what, 1, debug)
+
+
+def _replace_closed_streams() -> None:
+    """Output that the caller has closed (`>&-`) goes nowhere; Python leaves None in its place.
+
+    Descriptors 0 to 2 are taken, so that no file opened later gets what others take for a stream.
+    """
+    if sys.__stdin__ is None or sys.__stdout__ is None or sys.__stderr__ is None:
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
 
 
 def _usage(error: Exception, debug: bool) -> int:
