@@ -66,6 +66,14 @@ def test_help_and_version_load_nothing_heavy() -> None:
         (["train", "--steps"], "--steps' requires an argument"),
         (["train", "--steps", "many"], "Invalid value for '--steps'"),
         (["train", "--steps", "0"], "--steps must be at least 1, got 0"),
+        (
+            ["train", "--batch-size", "100000000"],
+            r"--batch-size 100000000: the activations alone take [\d,]+ GB, .* has [\d,]+ GB; \d+ seq",
+        ),
+        (
+            ["train", "--batch-size", "1", "--seq-len", "2000000000"],
+            "--seq-len 2000000000: the activations alone take",
+        ),
         (["train", "--learning-rate", "-1"], "--learning-rate must be positive, got -1.0"),
         (["train", "--preset", "gpt5"], "--preset must be one of stories260k, .*, got gpt5"),
         (["train", "extra"], "unexpected extra argument"),

@@ -19,6 +19,7 @@ from ..llama.config_json import read_config
 from .config import RESUMABLE, TrainConfig
 from .data import Dataset, TokenArray, encode_text, open_token_file, read_text, split
 from .files import check_readable
+from .memory import check_memory
 from .metrics import read_jsonl
 from .run_folder import RunFolder, check_new, find_tokenizer
 from .state import TrainingState, load_state
@@ -90,6 +91,7 @@ def start(config: TrainConfig, run_dir: Path | None = None, note: Note = lambda 
     if first is not None:
         _check_length(config, first.config)
     shape = first.config if first else _preset(config.preset)
+    check_memory(config, shape)
     tokenizer = _given_tokenizer(config, first)
     tokens, tokenizer, source = _open_data(config, tokenizer, shape.vocab_size, note)
     if first is None:
@@ -124,13 +126,20 @@ def start(config: TrainConfig, run_dir: Path | None = None, note: Note = lambda 
     return Session(trainer, model, dataset, tokenizer, run, device, vocabulary)
 
 
-def resume(run_dir: Path, changes: Mapping[str, Any], note: Note = lambda _: None) -> Session:
+def resume(
+    run_dir: Path,
+    changes: Mapping[str, Any],
+    note: Note = lambda _: None,
+    *,
+    accept_finished: bool = False,
+) -> Session:
     """Set up a run to go on where its saved state is.
 
     Args:
         run_dir: Run folder.
         changes: Settings to change; only those in `RESUMABLE`.
         note: Told in words what is going on.
+        accept_finished: A run whose steps are all done is no error: its trainer has nothing to do.
 
     Raises:
         ConfigError: A setting that cannot change in a run, or all steps are done.
@@ -144,13 +153,15 @@ def resume(run_dir: Path, changes: Mapping[str, Any], note: Note = lambda _: Non
             raise ConfigError(msg)
     run = RunFolder.open(run_dir)
     try:
-        return _resume(run, changes, note)
+        return _resume(run, changes, note, accept_finished)
     except BaseException:
         run.close()
         raise
 
 
-def _resume(run: RunFolder, changes: Mapping[str, Any], note: Note) -> Session:
+def _resume(
+    run: RunFolder, changes: Mapping[str, Any], note: Note, accept_finished: bool
+) -> Session:
     if not run.state.exists():
         msg = (
             f"{run.path}: the run ended before its first state was saved; remove the folder and "
@@ -164,7 +175,8 @@ def _resume(run: RunFolder, changes: Mapping[str, Any], note: Note) -> Session:
         raise CheckpointError(msg)
     state = load_state(run.state)
     config = TrainConfig.from_dict({**state.config, **changes})
-    _check_unfinished(run, state, config)
+    if not accept_finished or config.steps < state.step:
+        _check_unfinished(run, state, config)
     parameters = _parameters_of(run, state)
     shape = _whole_shape(parameters.config, state)
     kept = find_tokenizer(run.path)
