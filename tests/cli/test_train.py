@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -181,6 +182,35 @@ def test_default_folders_are_numbered(here: Path) -> None:
 
 def test_finished_run(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--resume", str(whole)]) == 2
+    assert "all 30 steps are done; to go on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("picture", ["missing", "of an earlier stop"])
+def test_run_killed_before_its_end_was_told(
+    whole: Path, here: Path, capsys: pytest.CaptureFixture[str], picture: str
+) -> None:
+    """After the last state: --resume draws and tells what is missing, and trains nothing."""
+    shutil.copytree(whole, here / "run")
+    drawn = here / "run" / "loss.png"
+    if picture == "missing":
+        drawn.unlink()
+    else:
+        drawn.write_bytes(b"old")
+        os.utime(drawn, (0, 0))
+    assert main(["train", "--resume", "run"]) == 0
+    out = capsys.readouterr().out
+    told = (whole / "stdout").read_text()
+    for line in ("Held-out loss: ", "Lowest: "):
+        assert re.findall(f"^{line}.*$", out, re.MULTILINE) == re.findall(
+            f"^{line}.*$", told, re.MULTILINE
+        )
+    story = told.partition("A story from the model:")[2].partition("Files in")[0]
+    assert f"A story from the model:{story}Files in run:" in out
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+    for name in ("metrics.jsonl", "timing.jsonl", "model.bin", "best.bin", "state.bin"):
+        assert (here / "run" / name).read_bytes() == (whole / name).read_bytes()
+    assert main(["train", "--resume", "run"]) == 2
+    assert main(["train", "--resume", "run", "--steps", "20"]) == 2
     assert "all 30 steps are done; to go on" in capsys.readouterr().err
 
 

@@ -195,6 +195,7 @@ def _open(
     from ..train import session
     from ..train.config import TrainConfig
     from ..train.config_file import read_settings
+    from ..train.run_folder import is_drawn
 
     if resume is None:
         settings = {**(read_settings(config) if config else {}), **given}
@@ -207,7 +208,8 @@ def _open(
             msg = f"{flag} and --resume exclude each other: a resumed run keeps its "
             msg += "folder" if flag == "--run-dir" else "settings"
             raise ConfigError(msg)
-    return session.resume(resume, given, note)
+    # A run that was killed after its last state has yet to draw its curve and to tell its story.
+    return session.resume(resume, given, note, accept_finished=not is_drawn(resume))
 
 
 def _say_nothing(_: object) -> None:

@@ -109,7 +109,8 @@ def _show_results(session: Session, device: Device) -> None:
             f"Stopped early after step {trainer.step}: {config.patience} evaluations without a "
             "lower held-out loss"
         )
-    typer.echo(f"Held-out loss: {trainer.held_out_loss:.4f} nats per token")
+    if trainer.held_out_loss is not None:  # not where somebody has removed metrics.jsonl
+        typer.echo(f"Held-out loss: {trainer.held_out_loss:.4f} nats per token")
     best, step = trainer.best
     if best is not None and step < trainer.step:
         where = f"after step {step}, kept in {session.run.best.name}" if step else "before training"

@@ -18,6 +18,7 @@ TOKENIZERS = ("tokenizer.model", "tokenizer.bin", "tokenizer.json")
 
 _LOCK = "lock"
 _INHERITED_LOCK = "PYANE_RUN_LOCK"  # environment variable: a descriptor
+_STATE, _LOSS_PLOT = "state.bin", "loss.png"
 _EARLY_FILES = (  # what is there before the first state
     _LOCK,
     "config.json",
@@ -118,7 +119,7 @@ class RunFolder:
     @property
     def state(self) -> Path:
         """Training state to resume from."""
-        return self.path / "state.bin"
+        return self.path / _STATE
 
     @property
     def model(self) -> Path:
@@ -137,7 +138,7 @@ class RunFolder:
     @property
     def loss_plot(self) -> Path:
         """Loss over steps as a picture."""
-        return self.path / "loss.png"
+        return self.path / _LOSS_PLOT
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write config.json.
@@ -216,6 +217,15 @@ def find_tokenizer(folder: Path) -> Path | None:
         if (folder / name).is_file():
             return folder / name
     return None
+
+
+def is_drawn(path: Path) -> bool:
+    """Whether a run's loss curve has been drawn since its state was saved last."""
+    try:
+        state, picture = ((path / name).stat().st_mtime_ns for name in (_STATE, _LOSS_PLOT))
+    except OSError:
+        return False
+    return picture >= state
 
 
 def inherited_lock(path: Path) -> int | None:

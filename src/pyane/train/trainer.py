@@ -17,7 +17,7 @@ from ..llama import checkpoint
 from .config import TrainConfig
 from .data import Dataset, Sampler
 from .efficiency import PARTS
-from .metrics import JsonLines
+from .metrics import JsonLines, read_jsonl
 from .optimizer import MicroBatch, Optimizer, TrainableModel
 from .run_folder import RunFolder
 from .state import TrainingState, save_state
@@ -91,7 +91,7 @@ class Trainer:
 
     Attributes:
         step: Steps done.
-        held_out_loss: As measured last.
+        held_out_loss: As measured last, perhaps by another process; None before the first time.
         stopped_early: `config.patience` ran out.
 
     Raises:
@@ -110,7 +110,6 @@ class Trainer:
         self.config = config
         self.run = run
         self.step = 0 if state is None else state.step
-        self.held_out_loss: float | None = None
         self._model = model
         self._dataset = dataset
         self._vocabulary = vocabulary
@@ -130,6 +129,7 @@ class Trainer:
         keep = self._saved_step if self._pending is None else self._saved_step - 1
         self._metrics = JsonLines(run.metrics, keep)
         self._timing = JsonLines(run.timing, keep)
+        self.held_out_loss = _last_held_out(run.metrics)
 
     @property
     def skipped(self) -> int:
@@ -406,6 +406,11 @@ class Trainer:
         if flat is not state.parameters:
             np.copyto(flat, state.parameters)
         self._best = _Best(state.best_loss, state.best_step, state.evaluations_since_best)
+
+
+def _last_held_out(metrics: Path) -> float | None:
+    losses = [r["held_out_loss"] for r in read_jsonl(metrics) if "held_out_loss" in r]
+    return losses[-1] if losses else None
 
 
 def _with_upload(batches: tuple[MicroBatch, ...], seconds: float) -> tuple[MicroBatch, ...]:
