@@ -301,7 +301,7 @@ class Kernel:
         Time, GFLOP/s, bytes and percent of this machine's roof per group of operations. Uses what is in `inputs`; states are put back afterwards. See `pyane.profile.Profile`.
 
         Args:
-            repeat: Evaluations with, and as many without profiling; times are medians.
+            repeat: Evaluations with, and as many without profiling; that of median time is shown.
 
         Raises:
             ConfigError: `repeat` is below 1, or the device is not the emulator.

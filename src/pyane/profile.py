@@ -21,8 +21,6 @@ from ._core import base
 from .errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .kernel import Kernel
 
 # From a core's first cache to memory: what lies between is interpolated.
@@ -76,7 +74,7 @@ class GroupTime:
         line: Of the first operation in the MIL text; 0 for copies.
         depth: Blocks of cond and while_loop around it.
         runs: Per evaluation: several inside a loop.
-        seconds: Median over the evaluations of all its runs, those of its blocks included.
+        seconds: Of all its runs in the evaluation that is shown, those of its blocks included.
         flops: Of all runs; None when not known, and for cond and while_loop.
         n_bytes: Read and written by all runs; None likewise.
         roof_seconds: Least time on this machine; None when neither is known.
@@ -123,7 +121,7 @@ class GroupTime:
 
 @dataclass(frozen=True)
 class Span:
-    """A thread at work for a group, in seconds from the begin of the last evaluation.
+    """A thread at work for a group, in seconds from the begin of the evaluation that is shown.
 
     Attributes:
         thread: 0 evaluates, others help.
@@ -140,7 +138,9 @@ class Span:
 
 @dataclass(frozen=True)
 class Profile:
-    """Where the time of a kernel goes.
+    """Where the time of a kernel goes: in the profiled evaluation that took the median time.
+
+    All of one evaluation, so that parts add up: medians of groups may be more than that of the whole.
 
     Attributes:
         device: Where it ran, e.g. "emulator".
@@ -148,9 +148,10 @@ class Profile:
         isa: Instruction set used.
         evaluations: How many were timed.
         seconds: Median of whole evaluations that were not profiled.
-        profiled_seconds: Median of those that were: how much looking costs.
+        profiled_seconds: Of the one that is shown, the median of those that were: how much looking
+            costs. Of an even number the faster of the two in the middle, as for `seconds`.
         groups: In the order of evaluation, blocks behind their cond or while_loop.
-        spans: Of the last evaluation.
+        spans: Who was at work when.
         roofs: What the machine can do.
     """
 
@@ -171,8 +172,8 @@ class Profile:
 
     @property
     def unaccounted_seconds(self) -> float:
-        """What a profiled evaluation takes beside its groups."""
-        return self.profiled_seconds - self.group_seconds
+        """What the profiled evaluation takes beside its groups."""
+        return max(0.0, self.profiled_seconds - self.group_seconds)  # Sums round.
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the spans, for JSON."""
@@ -188,7 +189,7 @@ class Profile:
         return result | sums
 
     def chrome_trace(self) -> dict[str, Any]:
-        """The last evaluation as trace events, for chrome://tracing and ui.perfetto.dev.
+        """The evaluation as trace events, for chrome://tracing and ui.perfetto.dev.
 
         Written with `json.dump`. Times are in microseconds; see Google's "Trace Event Format".
         """
@@ -256,18 +257,19 @@ def profile(kernel: Kernel, *, repeat: int = 10, roofs: Roofs | None = None) -> 
     with kernel._own_lock:
         whole, raw = _evaluate(kernel, repeat)
     roofs = roofs or _measured(base.num_threads(), base.isa())
-    groups, order = _groups(raw, roofs)
+    shown = sorted(raw, key=lambda one: int(one.total_ns))[(len(raw) - 1) // 2]
+    groups, order = _groups(shown, roofs)
     spans = tuple(
         Span(thread, order[group], 1e-9 * begin, 1e-9 * end)
-        for thread, group, begin, end in raw[-1].spans
+        for thread, group, begin, end in shown.spans
     )
     return Profile(
         device=str(kernel.device),
         threads=base.num_threads(),
         isa=base.isa(),
         evaluations=repeat,
-        seconds=statistics.median(whole),
-        profiled_seconds=statistics.median(1e-9 * one.total_ns for one in raw),
+        seconds=statistics.median_low(whole),
+        profiled_seconds=1e-9 * shown.total_ns,
         groups=groups,
         spans=spans,
         roofs=roofs,
@@ -298,29 +300,18 @@ def _evaluate(kernel: Kernel, repeat: int) -> tuple[list[float], list[Any]]:
     return whole, raw
 
 
-def _groups(raw: Sequence[Any], roofs: Roofs) -> tuple[tuple[GroupTime, ...], dict[int, int]]:
-    """Medians over the evaluations, and where each group of the last one stands."""
-    last = raw[-1].groups
+def _groups(shown: Any, roofs: Roofs) -> tuple[tuple[GroupTime, ...], dict[int, int]]:
+    """Groups of a native profile, blocks behind their owners, and where each of its indices stands."""
+    found = shown.groups
 
     def path(index: int) -> tuple[int, ...]:
-        parent = last[index].parent
+        parent = found[index].parent
         return (*(() if parent is None else path(parent)), index)
 
-    # A value's name is unique in its function, and copies are one group of a block.
-    def key(groups: Sequence[Any], index: int) -> tuple[Any, ...]:
-        group = groups[index]
-        above = () if group.parent is None else key(groups, group.parent)
-        return (*above, tuple(group.operations), group.output)
-
-    times: dict[tuple[Any, ...], list[float]] = {}
-    for one in raw:
-        found = one.groups
-        for index, group in enumerate(found):
-            times.setdefault(key(found, index), []).append(1e-9 * group.total_ns)
-    indices = sorted(range(len(last)), key=path)
+    indices = sorted(range(len(found)), key=path)
     result = []
     for index in indices:
-        group = last[index]
+        group = found[index]
         flops = None if group.flops is None else group.flops * group.runs
         n_bytes = None if group.n_bytes is None else group.n_bytes * group.runs
         roof, bound = _roof(group, roofs)
@@ -331,7 +322,7 @@ def _groups(raw: Sequence[Any], roofs: Roofs) -> tuple[tuple[GroupTime, ...], di
                 line=group.line,
                 depth=len(path(index)) - 1,
                 runs=group.runs,
-                seconds=statistics.median(times[key(last, index)]),
+                seconds=1e-9 * group.total_ns,
                 flops=flops,
                 n_bytes=n_bytes,
                 roof_seconds=roof,

@@ -41,7 +41,9 @@ def profile(
     in_order: Annotated[
         bool, typer.Option("--in-order", help="As evaluated, not the slowest first.")
     ] = False,
-    repeat: Annotated[int, typer.Option(help="Evaluations; times are medians.", min=1)] = 10,
+    repeat: Annotated[
+        int, typer.Option(help="Evaluations; that of median time is shown.", min=1)
+    ] = 10,
     inputs: Annotated[
         list[str],
         typer.Option(
@@ -107,7 +109,7 @@ def profile(
         return
     _print(found, top, in_order=in_order)
     if trace is not None:
-        typer.echo(f"Trace of the last evaluation written to {trace}")
+        typer.echo(f"Trace of this evaluation written to {trace}")
 
 
 def _print(found: Profile, top: int, *, in_order: bool) -> None:
