@@ -1,5 +1,6 @@
 #include "interrupt.h"
 
+#include <pthread.h>
 #include <pybind11/pybind11.h>
 
 #include "pyane/base/error.h"
@@ -34,6 +35,12 @@ pyane::InterruptScope::Check check_of_this_thread() {
 void find_main_thread() {
   main_thread =
       py::module_::import("threading").attr("main_thread")().attr("ident").cast<unsigned long>();
+  // In a child the thread that forked is the main one: there is no other.
+  static const int registered = pthread_atfork(nullptr, nullptr, [] {
+    main_thread = PyThread_get_thread_ident();
+    runs_handlers = false;
+  });
+  static_cast<void>(registered);
 }
 
 Interruptible::Interruptible() : scope_(check_of_this_thread()) {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -107,6 +109,36 @@ def test_given_surfaces_are_shared_and_states_made_for_a_request_are_not():
     assert exit_code(in_child(evaluates)) == 0
     assert (y.array(SHAPE) == 5).all()
     assert (request.states["sum"].array(SHAPE) == 0).all()
+
+
+def test_a_child_of_another_thread_is_interrupted():
+    """The thread that forked is the child's main thread, in which Python handles signals."""
+    shape = (1024, 1024)
+    step = mil_text.operation("exp", "w", mil_text.tensor_type(np.float16, shape), {"x": "%v"})
+    loop = mil_text.counting_loop(1_000_000, shape, [step], "w")
+    kernel = pyane.device("emulator").compile(loop)  # Many minutes, when nobody ends it.
+    codes = []
+
+    def is_interrupted() -> bool:
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        try:
+            kernel.evaluate()
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    def fork() -> None:
+        child = in_child(is_interrupted)
+        impatience = threading.Timer(30, os.kill, [child, signal.SIGKILL])
+        impatience.start()
+        codes.append(exit_code(child))
+        impatience.cancel()
+
+    thread = threading.Thread(target=fork)
+    thread.start()
+    thread.join()
+    assert codes == [0]
 
 
 def test_a_descriptor_goes_with_its_memory():
