@@ -1,6 +1,7 @@
 """The command line as a whole: commands, exit codes, and errors as one line.
 
-Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted by Ctrl-C, 143 by SIGTERM. A reader that has
+gone (head, less) is no error: 0, or what the command found (check, compare, doctor).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from . import (
     show,
     train,
 )
+from .closed_pipe import has_gone
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -153,10 +155,11 @@ def main(args: Sequence[str] | None = None) -> int:
         return code
     except (_Interrupted, KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", _INTERRUPTED, debug)
-    except BrokenPipeError:
-        # The reader (head, less) has gone. Nothing may be written at exit either.
-        sys.stdout = None
-        return 1
+    except (BrokenPipeError, SystemExit) as e:
+        if not has_gone(e):
+            raise
+        sys.stdout = None  # nothing may be written at exit either
+        return 0
     except Error as e:
         return _fail(f"error: {e}", _USAGE if isinstance(e, ConfigError) else 1, debug)
     except OSError as e:

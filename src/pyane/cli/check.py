@@ -19,6 +19,7 @@ from ..errors import (
 )
 from .check_config import NEVER, Config, read_config
 from .check_report import FORMATS, Checked, Failure, write_report
+from .closed_pipe import whether_read_or_not
 from .model_options import FunctionOption, LinksOption, ShapeOption, check_format, load_model
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def check(
     checked = [
         _check_one(name, settings, function, shape, allow_links=allow_links) for name in models
     ]
-    write_report(output_format, checked, settings.chips)
+    with whether_read_or_not():
+        write_report(output_format, checked, settings.chips)
     if any(_fails(one, limit, contested) for one in checked):
         raise typer.Exit(1)
 

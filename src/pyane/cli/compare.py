@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .closed_pipe import whether_read_or_not
+
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
@@ -43,19 +45,24 @@ def compare(
     comparison = compare_results(
         _load(before), _load(after), parse_fraction(threshold), force=force
     )
-    if as_json:
-        import json
-
-        # JSON has no infinity; a change from nothing is told as null.
-        document = comparison.asdict()
-        for row in document["rows"]:
-            if row["change"] in {float("inf"), float("-inf")}:
-                row["change"] = None
-        typer.echo(json.dumps(document, indent=2, allow_nan=False))
-    else:
-        _show(comparison, every=every)
+    with whether_read_or_not():
+        _tell(comparison, as_json=as_json, every=every)
     if comparison.regressions:
         raise typer.Exit(1)
+
+
+def _tell(comparison: Comparison, *, as_json: bool, every: bool) -> None:
+    if not as_json:
+        _show(comparison, every=every)
+        return
+    import json
+
+    # JSON has no infinity; a change from nothing is told as null.
+    document = comparison.asdict()
+    for row in document["rows"]:
+        if row["change"] in {float("inf"), float("-inf")}:
+            row["change"] = None
+    typer.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
 def _load(path: Path) -> Result:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ import typer
 
 from ..errors import CompileBudgetError
 from ..train.efficiency import Device, measure, report
+from .closed_pipe import silence
 
 if TYPE_CHECKING:
     from ..train.session import Session
@@ -80,7 +79,7 @@ def run(session: Session, watching: Watching, continued: bool) -> int:
             f"Go on with: pyane train --resume {folder.path}"
         )
         _plot(session)  # last: a second, impatient Ctrl-C then costs the picture only
-        return 128 + received[0] if received else 1
+        return 128 + received[0] if received else 0  # without a signal: the reader has gone
     _plot(session)
     _show_results(session, device)
     return 0
@@ -134,8 +133,7 @@ def _surviving_a_closed_pipe(session: Session, on_step: OnStep) -> OnStep:
         try:
             on_step(step)
         except BrokenPipeError:
-            # Nothing more can be shown; the file stays open as long as the process.
-            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+            silence()
             session.trainer.request_stop()
 
     return report
