@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <type_traits>
 
@@ -33,6 +35,11 @@ void parallel_for(std::size_t n, std::chrono::nanoseconds work,
                   const std::function<void(std::size_t)>& body);
 
 inline constexpr auto kUnknownWork = std::chrono::nanoseconds::max();
+
+/// An estimate, however large: from some second on all threads are worth it.
+inline std::chrono::nanoseconds estimated_work(double nanoseconds) {
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(nanoseconds, 1e12)));
+}
 
 /// The same without a copy of `body`, for which std::function would allocate memory.
 template <typename Body>

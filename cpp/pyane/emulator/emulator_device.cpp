@@ -16,6 +16,7 @@
 
 #include "pyane/base/environment.h"
 #include "pyane/base/error.h"
+#include "pyane/base/thread_pool.h"
 #include "pyane/emulator/constant_evaluator.h"
 #include "pyane/emulator/executor.h"
 #include "pyane/emulator/hardware/silent_errors.h"
@@ -73,13 +74,12 @@ std::chrono::nanoseconds work_of(const Plan& plan) {
   constexpr double kElementsPerNs = 16;
   constexpr double kFlopsPerNs = 100;
   constexpr double kNsPerStep = 300;
-  constexpr double kLong = 1e15;
   double work = kNsPerStep * static_cast<double>(plan.steps.size());
   for (const PlannedTensor& tensor : plan.tensors) {
     work += static_cast<double>(tensor.layout.count()) / kElementsPerNs;
   }
   for (const PlannedGroup& group : plan.groups) work += group.flops.value_or(0) / kFlopsPerNs;
-  return std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(work, kLong)));
+  return estimated_work(work);
 }
 
 std::vector<std::uint64_t> memory_keys(const std::vector<std::shared_ptr<Surface>>& surfaces) {

@@ -34,7 +34,7 @@ namespace {
 
 using Index = std::int64_t;
 
-constexpr Index kProductsPerNs = 32;
+constexpr double kProductsPerNs = 32;
 
 /// Fetches the lines of a tile that is written after the products: it comes from memory.
 void prefetch(const GemmTarget& target, int rows, int cols) {
@@ -58,8 +58,9 @@ void Gemm::Plan::run(const void* a_data, const void* b_data, const void* bias, v
   if (a.is_shared) a.pack_all(a_data, reinterpret_cast<float*>(scratch + a.scratch_at));
   if (b.is_shared) b.pack_all(b_data, reinterpret_cast<float*>(scratch + b.scratch_at));
   const Index tasks = static_cast<Index>(spec.c.offsets.size()) * a.n_blocks * b.n_blocks;
-  const Index products = static_cast<Index>(spec.c.offsets.size()) * spec.m * spec.n * spec.k;
-  parallel_for(static_cast<std::size_t>(tasks), std::chrono::nanoseconds(products / kProductsPerNs),
+  const double products = static_cast<double>(spec.c.offsets.size()) *
+                          static_cast<double>(spec.m * spec.n) * static_cast<double>(spec.k);
+  parallel_for(static_cast<std::size_t>(tasks), estimated_work(products / kProductsPerNs),
                [&](std::size_t task) { run_task(task, a_data, b_data, bias, c, scratch); });
 }
 

@@ -38,7 +38,6 @@ constexpr Index kWantedTasks = 12;
 constexpr double kMinTaskProducts = 1 << 20;
 /// About what one thread does, the softmax included.
 constexpr double kProductsPerNanosecond = 32;
-constexpr double kLongTime = 1e12;  // Nanoseconds: all threads are worth it.
 constexpr float kLargestHalf = 65504.0F;
 /// Weights of as many keys as stay in the first-level cache while all of value goes by.
 constexpr Index kWeightBytes = 32 * 1024;
@@ -74,7 +73,7 @@ class TiledAttention final : public Step {
                                        products / kMinTaskProducts);
     n_blocks_ = std::clamp<Index>(static_cast<Index>(most_tasks), 1, n_panels_);
     const double work = static_cast<double>(spec_.n_heads) * products / kProductsPerNanosecond;
-    work_ = std::chrono::nanoseconds(static_cast<Index>(std::min(work, kLongTime)));
+    work_ = estimated_work(work);
     lay_out();
   }
 

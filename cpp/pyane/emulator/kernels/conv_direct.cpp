@@ -30,7 +30,7 @@ constexpr std::size_t kAlign = 64;
 /// in the second-level cache.
 constexpr Index kMaxImageFloats = 256 << 10;
 constexpr Index kMaxBandFloats = 96 << 10;
-constexpr Index kProductsPerNs = 32;
+constexpr double kProductsPerNs = 32;
 
 std::size_t aligned_bytes(Index n_floats) {
   return (static_cast<std::size_t>(n_floats) * sizeof(float) + kAlign - 1) / kAlign * kAlign;
@@ -76,9 +76,10 @@ class DirectConv final : public Step {
       n_blocks_ = 1;
     }
     n_runs_ = divide_up(n_panels_, panels_per_task_);
-    work_ =
-        std::chrono::nanoseconds(spec_.input.n_images * spec_.groups * n_bands_ * walk_.n_slices *
-                                 n_panels_ * columns_ * spec_.filters * n_k_ / kProductsPerNs);
+    const Index n_sums =
+        spec_.input.n_images * spec_.groups * n_bands_ * walk_.n_slices * n_panels_ * columns_;
+    work_ = estimated_work(static_cast<double>(n_sums) * static_cast<double>(spec_.filters * n_k_) /
+                           kProductsPerNs);
 
     // The last tile of columns reads on behind the image.
     image_bytes_ = aligned_bytes(

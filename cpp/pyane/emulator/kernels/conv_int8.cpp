@@ -155,9 +155,10 @@ class Int8Conv final : public Step {
     const TensorView& bias = arguments.inputs[kBias];
     const Index tasks = n_images_ * groups_ * walk_.n_slices * n_runs_;
     // Of words, each of which has several products.
-    const Index products =
-        n_images_ * groups_ * walk_.n_slices * walk_.n_positions * filters_ * n_k_;
-    const std::chrono::nanoseconds work(products / 32);
+    constexpr double kProductsPerNs = 32;
+    const Index n_sums = n_images_ * groups_ * walk_.n_slices * walk_.n_positions;
+    const std::chrono::nanoseconds work = estimated_work(
+        static_cast<double>(n_sums) * static_cast<double>(filters_ * n_k_) / kProductsPerNs);
     parallel_for(static_cast<std::size_t>(tasks), work, [&](std::size_t task) {
       run_task(static_cast<Index>(task), words, bias.is_absent() ? nullptr : bias.data,
                arguments.outputs[0].data);
