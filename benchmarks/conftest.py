@@ -10,6 +10,8 @@ import pytest
 import pyane
 from pyane.bench.runner import Runner
 from pyane.bench.settings import Settings
+from pyane.cli.output_file import check_output
+from pyane.errors import ConfigError
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,6 +20,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bench-device", metavar="NAME", help="As pyane.device; default: its own.")
     group.addoption("--bench-full", action="store_true", help="Full sizes, not the quick ones.")
     group.addoption("--bench-seconds", type=float, help="For which a case is sampled.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuses now what could not be written after minutes."""
+    path = config.getoption("--bench-json")
+    try:
+        if path is not None:
+            check_output("--bench-json", path)
+    except ConfigError as e:
+        raise pytest.UsageError(str(e)) from e
 
 
 @pytest.fixture(scope="session")

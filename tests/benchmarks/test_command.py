@@ -63,6 +63,16 @@ def test_files_that_cannot_be_written(
         assert f"{flag} /proc/a.json: cannot be written there" in err
 
 
+def test_results_of_pytest_that_cannot_be_written() -> None:
+    args = ["-m", "pytest", "benchmarks/", "--bench-json", "absent/a.json", "--collect-only"]
+    done = subprocess.run(
+        [sys.executable, *args], check=False, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    told = "ERROR: --bench-json absent/a.json: must be a file in a folder that exists"
+    assert done.stderr.strip() == told
+
+
 @pytest.mark.parametrize("module", [EMULATOR, TIMELINE])
 def test_threads_that_cannot_be_had(module: str, refused: Refused) -> None:
     assert "may be used, got 99999" in refused(module, "--threads", "99999")
