@@ -13,6 +13,8 @@ import mil_text
 import pyane
 from mil_text import operation, tensor_type
 from pyane import mil
+from pyane import profile as profile_module
+from pyane._core import base
 from pyane.errors import ConfigError, EvaluateError
 from pyane.profile import GroupTime, Profile, Roofs, profile
 
@@ -132,6 +134,17 @@ def test_measured_roofs_are_possible():
     assert roofs.gflops > 0
     assert all(gbps > 0 for _, gbps in roofs.gbps)
     assert [n for n, _ in roofs.gbps] == sorted(n for n, _ in roofs.gbps)
+
+
+def test_less_memory_is_never_slower(monkeypatch):
+    """As measured once: 0.14 GB/s between neighbours of 23.8 and 7.6."""
+    sizes = list(profile_module._FOOTPRINTS)
+    rates = dict(zip(sizes, [30.0, 20.0, 23.8, 0.14, 7.6, 5.0, 6.0], strict=True))
+    monkeypatch.setattr(base, "measure_conversion_gbps", lambda n, _: rates[n])
+    monkeypatch.setattr(base, "measure_copy_gbps", lambda n, _: rates[n] / 2)
+    monkeypatch.setattr(base, "measure_fma_gflops", lambda _: 100.0)
+    roofs = Roofs.measure(1)
+    assert roofs.gbps == tuple(zip(sizes, [30.0, 23.8, 23.8, 7.6, 7.6, 6.0, 6.0], strict=True))
 
 
 def test_blocks_are_groups_of_their_own():

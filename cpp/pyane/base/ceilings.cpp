@@ -1,20 +1,18 @@
 #include "pyane/base/ceilings.h"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <new>
 #include <string>
-#include <thread>
 #include <vector>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
 
+#include "pyane/base/best_rate.h"
 #include "pyane/base/ceiling_kernels.h"
 #include "pyane/base/cpu.h"
 #include "pyane/base/error.h"
@@ -22,10 +20,8 @@
 namespace pyane {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr int kRuns = 6;
-constexpr double kSecondsOfARun = 3e-3;
+// Seconds of a measurement. A pass over memory may take longer by itself.
+constexpr double kBudget = 10e-3;
 
 void check_threads(int threads) {
   if (threads < 1) {
@@ -58,29 +54,15 @@ double bandwidth(std::size_t n_bytes, int threads, const Pass& pass) {
   const std::size_t part = std::max<std::size_t>(
       n_bytes / static_cast<std::size_t>(threads) / (3 * 512) * (3 * 512), 3 * 512);
   std::vector<Buffer> buffers(static_cast<std::size_t>(threads));
-  std::int64_t passes = 1;
-  double best = 0;
-  for (int run = 0; run < kRuns;) {
-    const double seconds = seconds_on_threads(
-        threads,
-        [&](int thread) {
-          Buffer& buffer = buffers[static_cast<std::size_t>(thread)];
-          if (buffer.memory == nullptr) buffer.allocate(part);
-          pass(buffer);
-        },
-        [&](int thread) {
-          for (std::int64_t i = 0; i < passes; ++i) pass(buffers[static_cast<std::size_t>(thread)]);
-        });
-    const double moved =
-        static_cast<double>(part) * static_cast<double>(threads) * static_cast<double>(passes);
-    best = std::max(best, moved / seconds * 1e-9);
-    if (seconds < kSecondsOfARun && passes < (std::int64_t{1} << 24)) {
-      passes *= 2;  // Too short to trust.
-    } else {
-      ++run;
-    }
-  }
-  return best;
+  const auto prepare = [&](int thread) {
+    Buffer& buffer = buffers[static_cast<std::size_t>(thread)];
+    buffer.allocate(part);
+    pass(buffer);
+  };
+  const auto body = [&](int thread, std::int64_t passes) {
+    for (std::int64_t i = 0; i < passes; ++i) pass(buffers[static_cast<std::size_t>(thread)]);
+  };
+  return best_rate(threads, static_cast<double>(part), kBudget, prepare, body) * 1e-9;
 }
 
 void stream(float* target, const float* b, const float* c, std::size_t n) {
@@ -108,30 +90,6 @@ DotProducts dot_products() {
 }
 
 }  // namespace
-
-double seconds_on_threads(int threads, const std::function<void(int)>& prepare,
-                          const std::function<void(int)>& body) {
-  check_threads(threads);
-  std::atomic<int> n_ready{0};
-  std::vector<Clock::time_point> starts(static_cast<std::size_t>(threads));
-  std::vector<Clock::time_point> ends(starts.size());
-  const auto run = [&](int thread) {
-    prepare(thread);
-    n_ready.fetch_add(1);
-    while (n_ready.load() < threads) std::this_thread::yield();
-    starts[static_cast<std::size_t>(thread)] = Clock::now();
-    body(thread);
-    ends[static_cast<std::size_t>(thread)] = Clock::now();
-  };
-  std::vector<std::thread> others;
-  others.reserve(starts.size() - 1);
-  for (int thread = 1; thread < threads; ++thread) others.emplace_back(run, thread);
-  run(0);
-  for (std::thread& other : others) other.join();
-  const std::chrono::duration<double> time =
-      *std::max_element(ends.begin(), ends.end()) - *std::min_element(starts.begin(), starts.end());
-  return std::max(time.count(), 1e-9);
-}
 
 void round_trip(const half_bits* source, half_bits* target, std::size_t n) {
   std::size_t done = 0;
@@ -180,20 +138,13 @@ double measure_int8_gops(int threads) {
   check_threads(threads);
   const DotProducts run = dot_products();
   if (run == nullptr) return 0;
-  constexpr std::int64_t kRounds = 200'000;
+  constexpr std::int64_t kRounds = 2000;
   std::vector<int> sinks(static_cast<std::size_t>(threads));
-  double best = 0;
-  for (int i = 0; i < kRuns; ++i) {
-    double products = 0;
-    const double seconds = seconds_on_threads(
-        threads, [](int) {},
-        [&](int thread) {
-          const double done = run(kRounds, &sinks[static_cast<std::size_t>(thread)]);
-          if (thread == 0) products = done;
-        });
-    best = std::max(best, 2 * products * threads / seconds * 1e-9);
-  }
-  return best;
+  const double products = run(kRounds, sinks.data());
+  const auto body = [&](int thread, std::int64_t passes) {
+    run(passes * kRounds, &sinks[static_cast<std::size_t>(thread)]);
+  };
+  return best_rate(threads, 2 * products, kBudget, [](int) {}, body) * 1e-9;
 }
 
 }  // namespace pyane

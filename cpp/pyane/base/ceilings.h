@@ -1,22 +1,15 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 
 #include "pyane/base/half.h"
 
 // What this machine can do, measured: ceilings that benchmarks and profiles compare with. All of
-// them run on threads of their own, not on the pool, and take the best of several short runs, some
-// 20 ms in all. The multiply-add ceiling stands with the kernels of matrix products
-// (linalg/gemm.h). Rates are in 1e9 per second.
+// them run on threads of their own, not on the pool, and take the best of several short runs
+// (best_rate.h), some 15 ms in all. The multiply-add ceiling stands with the kernels of matrix
+// products (linalg/gemm.h). Rates are in 1e9 per second.
 
 namespace pyane {
-
-/// Runs body(thread) for every thread in [0, threads) at once, each on a thread of its own that
-/// first calls prepare(thread). Seconds from the first start of a body to the last end.
-/// @throws ShapeError  when threads < 1.
-double seconds_on_threads(int threads, const std::function<void(int)>& prepare,
-                          const std::function<void(int)>& body);
 
 /// Reads fp16, converts to fp32, rounds back to fp16 and writes: the least that an operation on
 /// fp16 tensors does. GB/s of fp16 read and written, with `n_bytes` of them in all, an equal part

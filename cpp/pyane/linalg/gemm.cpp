@@ -1,11 +1,11 @@
 #include "pyane/linalg/gemm.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <utility>
 
-#include "pyane/base/ceilings.h"
+#include "pyane/base/best_rate.h"
 #include "pyane/base/cpu.h"
 #include "pyane/base/thread_pool.h"
 #include "pyane/linalg/gemm_kernel.h"
@@ -215,21 +215,16 @@ void Gemm::run(const void* a, const void* b, const void* bias, void* c) const {
 }
 
 double measure_fma_gflops(int threads) {
-  constexpr int kRuns = 10;
-  constexpr Index kRounds = 200'000;
+  constexpr double kBudget = 40e-3;  // Seconds.
+  constexpr Index kRounds = 2000;
   const GemmKernel& kernel = active_gemm_kernel();
-  double best = 0;
-  for (int run = 0; run < kRuns; ++run) {
-    std::atomic<double> products = 0;
-    const double seconds = seconds_on_threads(
-        threads, [](int) {},
-        [&](int) {
-          float sink[2] = {1.0F, 1e-9F};
-          products.store(kernel.multiply_add_only(kRounds, sink));  // The same for all.
-        });
-    best = std::max(best, 2 * products.load() * threads / seconds * 1e-9);
-  }
-  return best;
+  float sink[2] = {1.0F, 1e-9F};
+  const double products = kernel.multiply_add_only(kRounds, sink);
+  const auto body = [&](int, std::int64_t passes) {
+    float own_sink[2] = {1.0F, 1e-9F};
+    kernel.multiply_add_only(static_cast<Index>(passes) * kRounds, own_sink);
+  };
+  return best_rate(threads, 2 * products, kBudget, [](int) {}, body) * 1e-9;
 }
 
 }  // namespace pyane::linalg

@@ -88,8 +88,8 @@ class Gemm {
 };
 
 /// Measured ceiling of fp32 multiply-adds of `threads` threads together on the active instruction
-/// set, in GFLOP/s (a multiply-add is 2): the best of several short runs on registers alone. Takes
-/// about 50 ms.
+/// set, in GFLOP/s (a multiply-add is 2): the best of several short runs (base/best_rate.h) on
+/// registers alone. Takes about 50 ms.
 double measure_fma_gflops(int threads = 1);
 
 }  // namespace pyane::linalg
