@@ -20,7 +20,15 @@ from pathlib import Path
 from pyane.cli.output_file import unfinished
 
 from . import table
-from .command import add_threads, check_file, count, run, usable_threads, write_json
+from .command import (
+    add_threads,
+    check_file,
+    check_interrupted,
+    count,
+    run,
+    usable_threads,
+    write_json,
+)
 from .harness import Row, Settings, facts
 
 GROUPS = {
@@ -95,6 +103,7 @@ def measure(groups: list[str], settings: Settings, results: Results) -> None:
         for row in importlib.import_module(f"{__package__}.{name}").rows(settings):
             results.rows.append((name, row))
             print("  " + table.text_line(row), flush=True)
+            check_interrupted()
         results.save()
 
 

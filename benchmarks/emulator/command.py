@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -78,8 +79,31 @@ def write_json(path: Path, content: Any) -> None:
         file.write(json.dumps(content, indent=1).encode() + b"\n")
 
 
+_interrupts: list[int] = []
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    _interrupts.append(number)
+    raise KeyboardInterrupt
+
+
+def _unless_interrupt(told: Any) -> None:
+    """Python's word for an exception that it ignores; an interrupt is heard soon, see below."""
+    if told.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(told)
+
+
+def check_interrupted() -> None:
+    """Raises KeyboardInterrupt again: Python ignores one that comes in a weak reference's callback."""
+    if _interrupts:
+        raise KeyboardInterrupt
+
+
 def run(main: Callable[[], object]) -> NoReturn:
     """Ends the process with 0, or 130 after Ctrl-C; a reader that has gone (head) is no error."""
+    sys.unraisablehook = _unless_interrupt
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not under nohup
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         main()
         sys.stdout.flush()

@@ -27,7 +27,15 @@ from pyane.llama import step as llama_step
 from pyane.llama.step import Step
 from pyane.llama.timings import Timings
 
-from .command import add_threads, check_file, count, run, usable_threads, write_json
+from .command import (
+    add_threads,
+    check_file,
+    check_interrupted,
+    count,
+    run,
+    usable_threads,
+    write_json,
+)
 from .training_steps import pyane_step
 
 Event = tuple[str, float, float]
@@ -115,6 +123,7 @@ def measure(pipeline: str, counts: Sequence[int], rounds: int) -> tuple[dict, di
             for name, seconds in sums.items():
                 samples[n][name].append(seconds)
             last[n] = list(recorder.events)
+            check_interrupted()
     return samples, last, recorder.kernels
 
 
