@@ -41,8 +41,8 @@ class Surface {
     return data() < other.data() + other.n_bytes() && other.data() < data() + n_bytes();
   }
 
-  /// One number for all surfaces that share memory, the same for as long as a surface lives. Two that do not may have the same by accident:
-  /// for those who then only do too little at once.
+  /// One number for all surfaces that share memory, the same for as long as a surface lives. Two
+  /// that do not may have the same by accident: for those who then only do too little at once.
   virtual std::uint64_t memory_key() const = 0;
 
   /// In a child after fork(): gives this process memory of its own at the same address, with what
