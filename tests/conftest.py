@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -44,6 +45,16 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip("real inputs not found at ../shared/data")
     return path.resolve()
+
+
+@pytest.fixture
+def full_device() -> str:
+    """A device on which every write fails, as on a full disk."""
+    path = "/dev/full"
+    if sys.platform != "linux":
+        pytest.skip("only Linux has /dev/full")
+    assert Path(path).is_char_device()
+    return path
 
 
 @pytest.fixture(params=base.available_isas())

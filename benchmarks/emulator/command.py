@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pyane._core import base
 from pyane.atomic_file import atomic_write
 from pyane.cli.output_file import check_output
 from pyane.errors import ConfigError
-
-from .harness import usable_cores
 
 INTERRUPTED = 130
 USUAL_THREADS = (1, 2, 4)
@@ -45,7 +44,7 @@ def usable_threads(
     parser: argparse.ArgumentParser, asked: tuple[int, ...] | None
 ) -> tuple[int, ...]:
     """Those for which there are cores; which are left out is said. Refuses when none is left."""
-    cores = usable_cores()
+    cores = base.usable_cores()
     wanted = asked or USUAL_THREADS
     usable = tuple(n for n in wanted if n <= cores)
     if not usable:

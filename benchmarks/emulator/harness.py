@@ -7,7 +7,6 @@ of the medians, and that of the best beside it.
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
 import statistics
 import subprocess
@@ -219,12 +218,6 @@ def has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def cpu_name() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -249,7 +242,7 @@ def facts() -> dict[str, object]:
     """Of the machine and of what was measured."""
     return {
         "cpu": cpu_name(),
-        "cores": usable_cores(),
+        "cores": base.usable_cores(),
         "isa": base.isa(),
         "os": platform.platform(),
         "python": platform.python_version(),

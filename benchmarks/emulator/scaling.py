@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from .harness import Row, Settings, seconds, take_turns, usable_cores
+from pyane._core import base
+
+from .harness import Row, Settings, seconds, take_turns
 from .training import WORK
 from .worker import Worker
 
@@ -13,7 +15,7 @@ TARGETS = {2: 1.85, 4: 3.4}
 
 
 def rows(settings: Settings) -> Iterator[Row]:
-    counts = [n for n in (1, *TARGETS) if n <= usable_cores()]
+    counts = [n for n in (1, *TARGETS) if n <= base.usable_cores()]
     with ExitStack() as stack:
         workers = {
             n: stack.enter_context(Worker("training_steps", "pyane-dynamic", n)) for n in counts

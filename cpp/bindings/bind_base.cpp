@@ -2,7 +2,10 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <cstdint>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -107,6 +110,17 @@ void bind_base(py::module_& m) {
            "Sets the number of threads for evaluation. Raises ShapeError when n is not in [1, "
            "MAX_THREADS].");
   base.attr("MAX_THREADS") = pyane::kMaxThreads;
+  base.def("usable_cores", &pyane::usable_cores,
+           "Physical cores that this process may use, by its affinity and a container's quota; on "
+           "Apple silicon performance cores.");
+  base.def(
+      "memory_of_machine",
+      []() -> std::optional<std::int64_t> {
+        const std::int64_t n_bytes = pyane::memory_of_machine();
+        if (n_bytes == std::numeric_limits<std::int64_t>::max()) return std::nullopt;
+        return n_bytes;
+      },
+      "Bytes of main memory; None when the system does not say.");
   base.def(
       "isa", [] { return std::string(pyane::isa_name(pyane::active_isa())); },
       "Instruction set of the hot loops: 'avx512', 'avx2', 'neon' or 'scalar'. PYANE_ISA lowers "

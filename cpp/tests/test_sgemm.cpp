@@ -4,6 +4,10 @@
 #include "pyane/base/error.h"
 #include "pyane/linalg/sgemm.h"
 
+#if !defined(__APPLE__)
+extern "C" int scipy_openblas_get_num_threads();
+#endif
+
 using pyane::linalg::sgemm;
 using pyane::linalg::Transpose;
 
@@ -54,9 +58,21 @@ void test_arguments() {
   run(0, 2, 2, 2, 2, 2);
 }
 
+#if !defined(__APPLE__)
+// Our own threads decide what runs side by side: BLAS must not start as many on each of them.
+void test_blas_stays_on_the_calling_thread() {
+  std::vector<float> x(64, 1.0F);
+  sgemm(Transpose::kNo, Transpose::kNo, 8, 8, 8, 1.0F, x.data(), 8, x.data(), 8, 0.0F, x.data(), 8);
+  CHECK(scipy_openblas_get_num_threads() == 1);
+}
+#endif
+
 }  // namespace
 
 int main() {
+#if !defined(__APPLE__)
+  test_blas_stays_on_the_calling_thread();
+#endif
   test_all_transposes();
   test_arguments();
   return 0;

@@ -8,7 +8,6 @@ when the profile is made. Which of the two, arithmetic or memory, takes longer s
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from bisect import bisect_left
@@ -47,7 +46,7 @@ class Roofs:
 
         More threads than cores do no more, and are not tried.
         """
-        threads = min(threads, _n_cores())
+        threads = min(threads, base.usable_cores())
         bandwidth: list[tuple[int, float]] = []
         fastest = 0.0
         # Less memory is never slower: what was measured so when others took the cores is wrong.
@@ -282,13 +281,6 @@ def profile(kernel: Kernel, *, repeat: int = 10, roofs: Roofs | None = None) -> 
         spans=spans,
         roofs=roofs,
     )
-
-
-def _n_cores() -> int:
-    """That this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @lru_cache

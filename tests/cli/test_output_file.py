@@ -111,10 +111,8 @@ def test_what_cannot_be_written_is_known_before(capsys, monkeypatch, output, why
     assert ".tmp" not in err
 
 
-def test_a_device_that_is_full(capsys):
-    if not Path("/dev/full").is_char_device():
-        pytest.skip("there is no /dev/full here")
-    assert main(["profile", "plain.mil", "-o", "/dev/full", "--repeat", "1"]) == 1
+def test_a_device_that_is_full(capsys, full_device):
+    assert main(["profile", "plain.mil", "-o", full_device, "--repeat", "1"]) == 1
     assert "No space left on device: '/dev/full'" in capsys.readouterr().err
 
 

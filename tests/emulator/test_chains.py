@@ -7,39 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-import pyane
+from bit_patterns import bits
 from pyane import mil
 from pyane._core import base
 from pyane.llama.kernels import building_blocks
 
 pytestmark = pytest.mark.usefixtures("one_thread_after")
-
-
-def bits(array: np.ndarray) -> np.ndarray:
-    if array.dtype == np.bool_:
-        return array
-    return array.view({2: np.uint16, 4: np.uint32}[array.dtype.itemsize])
-
-
-@pytest.fixture
-def compare(emulator, monkeypatch):
-    """compare(program, inputs): fused and plain, on one thread and three, give the same bits."""
-
-    def run(program: mil.Program, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        monkeypatch.setenv("PYANE_EMULATOR_PLAIN", "1")
-        plain = emulator.compile(program)
-        monkeypatch.delenv("PYANE_EMULATOR_PLAIN")
-        fused = emulator.compile(program)
-        plain(**inputs)
-        expected = {name: array.copy() for name, array in plain.outputs.items()}
-        for threads in (1, 3):
-            pyane.set_num_threads(threads)
-            fused(**inputs)
-            for name, array in fused.outputs.items():
-                np.testing.assert_array_equal(bits(array), bits(expected[name]), err_msg=name)
-        return expected
-
-    return run
 
 
 def halves(*shape: int, scale: float = 1.0) -> np.ndarray:

@@ -59,3 +59,23 @@ def test_large_ones_ask_for_huge_pages() -> None:
     """NumPy does so for arrays of 4 MB and more; Adam walks four of a gigabyte."""
     array = aligned_zeros((1 << 24,))
     assert "hg" in flags_of_mapping(array.ctypes.data + array.nbytes // 2)
+
+
+@pytest.mark.skipif(not SMAPS.exists(), reason="this system does not tell of single mappings")
+def test_large_ones_have_no_memory_until_somebody_writes() -> None:
+    """So that each part comes to lie near the thread that updates it."""
+    array = aligned_zeros((1 << 24,))
+    assert resident_bytes(array) <= 4096  # Of NumPy's own, beside the array.
+    array[: 1 << 23] = 1
+    assert resident_bytes(array) >= array.nbytes // 2 - 4096
+
+
+def resident_bytes(array: np.ndarray) -> int:
+    """Of an array's whole pages, those that are there: all that differs from zero has been written."""
+    page = os.sysconf("SC_PAGESIZE")
+    first = -(-array.ctypes.data // page)
+    last = (array.ctypes.data + array.nbytes) // page
+    with Path("/proc/self/pagemap").open("rb") as file:
+        file.seek(8 * first)
+        entries = np.frombuffer(file.read(8 * (last - first)), np.uint64)
+    return int((entries >> np.uint64(63)).sum()) * page

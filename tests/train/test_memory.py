@@ -33,10 +33,12 @@ def test_bound_is_what_layers_keep(pipeline: str) -> None:
 def test_what_fits_to_the_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     config = train.TrainConfig(batch_size=3, seq_len=64)
     needed = memory.activation_bytes(config, SHAPE)
-    monkeypatch.setattr(memory, "physical_memory", lambda: needed)
+    monkeypatch.setattr(memory.base, "memory_of_machine", lambda: needed)
     memory.check_memory(config, SHAPE)
-    monkeypatch.setattr(memory, "physical_memory", lambda: needed - 1)
+    monkeypatch.setattr(memory.base, "memory_of_machine", lambda: needed - 1)
     with pytest.raises(ConfigError, match=r"--batch-size 3: .* 2 sequences would fill it"):
         memory.check_memory(config, SHAPE)
-    monkeypatch.setattr(memory, "physical_memory", lambda: None)  # a system that does not say
+    monkeypatch.setattr(
+        memory.base, "memory_of_machine", lambda: None
+    )  # a system that does not say
     memory.check_memory(config, SHAPE)

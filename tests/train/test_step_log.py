@@ -76,10 +76,13 @@ def test_log_is_appended_to(tmp_path: Path) -> None:
     assert len(records(tmp_path / "log")) == 8
 
 
-def test_log_that_cannot_be_written(tmp_path: Path) -> None:
+def test_log_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"--jsonl .*none/log: could not be opened"):
         StepLog(tmp_path / "none" / "log", Device("emulator"))
-    log = StepLog(Path("/dev/full"), Device("emulator"))
+
+
+def test_log_that_cannot_be_written(full_device: str) -> None:
+    log = StepLog(Path(full_device), Device("emulator"))
     with pytest.raises(CheckpointError, match=r"--jsonl /dev/full: .*No space left on device"):
         log.on_step(REPORT)
     log.close()

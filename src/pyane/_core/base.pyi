@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['MAX_THREADS', 'available_isas', 'float_to_half', 'float_to_half_transposed', 'half_to_float', 'isa', 'measure_conversion_gbps', 'measure_copy_gbps', 'measure_fma_gflops', 'measure_int8_gops', 'measure_triad_gbps', 'num_threads', 'parallel_for', 'set_isa', 'set_num_threads']
+__all__: list[str] = ['MAX_THREADS', 'available_isas', 'float_to_half', 'float_to_half_transposed', 'half_to_float', 'isa', 'measure_conversion_gbps', 'measure_copy_gbps', 'measure_fma_gflops', 'measure_int8_gops', 'measure_triad_gbps', 'memory_of_machine', 'num_threads', 'parallel_for', 'set_isa', 'set_num_threads', 'usable_cores']
 def available_isas() -> list[str]:
     """
     Names of the instruction sets that this CPU has, the best last.
@@ -53,6 +53,10 @@ def measure_triad_gbps(n_bytes: typing.SupportsInt | typing.SupportsIndex, threa
     """
     a = b + 3 c in float32 past the caches: GB/s of the three streams, over n_bytes of memory in all; give several times the last cache's size.
     """
+def memory_of_machine() -> int | None:
+    """
+    Bytes of main memory; None when the system does not say.
+    """
 def num_threads() -> int:
     """
     Threads used for evaluation: PYANE_NUM_THREADS, else the physical cores this process may use. Raises Error when PYANE_NUM_THREADS is no such number.
@@ -68,5 +72,9 @@ def set_isa(name: str) -> None:
 def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Sets the number of threads for evaluation. Raises ShapeError when n is not in [1, MAX_THREADS].
+    """
+def usable_cores() -> int:
+    """
+    Physical cores that this process may use, by its affinity and a container's quota; on Apple silicon performance cores.
     """
 MAX_THREADS: int = 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import subprocess
@@ -82,19 +81,13 @@ def host_facts() -> HostFacts:
         os={"Darwin": "macOS"}.get(platform.system(), platform.system()) or None,
         os_version=_os_version(),
         cpu=cpu_name(),
-        cores=_cores(),
+        cores=_base.usable_cores(),
         threads=_base.num_threads(),
         memory_gb=_memory_gb(),
         isa=_base.isa(),
         python=platform.python_version(),
         numpy=np.__version__,
     )
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _os_version() -> str | None:
@@ -124,11 +117,8 @@ def cpu_name() -> str | None:
 
 
 def _memory_gb() -> float | None:
-    try:
-        n_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return None
-    return round(n_bytes / 2**30, 1) if n_bytes > 0 else None
+    n_bytes = _base.memory_of_machine()
+    return None if n_bytes is None else round(n_bytes / 2**30, 1)
 
 
 def _output(command: list[str]) -> str | None:

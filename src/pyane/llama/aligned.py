@@ -16,7 +16,11 @@ _ALIGNMENT = 64
 
 
 def aligned_zeros(shape: tuple[int, ...]) -> Float32Array:
-    """Zeros that begin a cache line; NumPy's own arrays usually do not."""
+    """Zeros that begin a cache line; NumPy's own arrays usually do not.
+
+    Large ones get their memory page by page from whoever writes first: Adam's threads, which have the
+    same share of the moments in every step.
+    """
     n, item = math.prod(shape), np.dtype(np.float32).itemsize
     memory = np.zeros(n + _ALIGNMENT // item, np.float32)
     start = -memory.ctypes.data % _ALIGNMENT // item

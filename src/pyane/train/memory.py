@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 
 from .. import llama
+from .._core import base
 from ..errors import ConfigError
 from ..llama.kernels import KernelShape
 from ..llama.layer_kernels import Definitions
 from .config import TrainConfig
 
 _HALF_BYTES = 2
-
-
-def physical_memory() -> int | None:
-    """Bytes of memory that the machine has; None where it does not say."""
-    try:
-        n_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return None
-    return n_bytes if n_bytes > 0 else None
 
 
 def activation_bytes(config: TrainConfig, shape: llama.Config) -> int:
@@ -38,7 +29,7 @@ def check_memory(config: TrainConfig, shape: llama.Config) -> None:
     Raises:
         ConfigError: Its activations alone are more than the machine has.
     """
-    memory, needed = physical_memory(), activation_bytes(config, shape)
+    memory, needed = base.memory_of_machine(), activation_bytes(config, shape)
     if memory is None or needed <= memory:
         return
     flag, way_out = (
